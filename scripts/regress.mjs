@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { regressScripts } from './regress/package.mjs';
 import { judge, report } from './regress/results.mjs';
 import { runScript } from './regress/run.mjs';
-import { EXCLUSIVE, SLOW, whyNot } from './regress/scripts.mjs';
+import { EXCLUSIVE, REMOTE_ROUTE, SLOW, whyNot } from './regress/scripts.mjs';
 import { withSection } from './section.mjs';
 import { ROOT } from './setup.mjs';
 
@@ -29,7 +29,7 @@ const PARALLEL = 6;
 const flag = { type: 'boolean', default: false };
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { keep: flag, verbose: flag } });
 
-const { folder: scripts, version, missing } = regressScripts();
+const { folder: scripts, version, missing } = regressScripts({ all: true });
 if (missing !== undefined) {
   console.error(`The regress scripts cannot be had here: ${missing}`);
   process.exit(2);
@@ -52,7 +52,14 @@ let count = 0;
 /** Runs a script in a new folder, whose name is in none of the patterns of scripts. */
 async function run(name, keys) {
   const folder = join(root, String(++count));
-  const result = await runScript(join(scripts, `${name}.sh`), { scripts, folder, keys, verbose: values.verbose });
+  const route = REMOTE_ROUTE.includes(name) ? 'remote' : 'local';
+  const result = await runScript(join(scripts, `${name}.sh`), {
+    scripts,
+    folder,
+    keys,
+    route,
+    verbose: values.verbose,
+  });
   if (!values.keep) rmSync(folder, { recursive: true });
   const judgment = judge(name, result);
   console.log(`${name} (${result.seconds.toFixed(0)} s, ${judgment.how}): ${judgment.words}`);

@@ -6,12 +6,12 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import net from 'node:net';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
+import { startCommand } from './command.mjs';
 import { commandLine, processes } from './processes.mjs';
-import { runBehind } from './relay.mjs';
+import { route, runBehind } from './relay.mjs';
 
 /** Milliseconds between two looks at a process that is no child of this one: there is no event for its end. */
 const INTERVAL = 50;
@@ -61,47 +61,50 @@ export async function control({ controlPath, value }) {
 }
 
 /**
- * `-f`: starts the command, which goes to the background by itself, and what keeps it there.
+ * `-f`: starts the process that keeps the command.
  * @param {import('./call.mjs').Call} call
  * @returns {Promise<{ code: number | null, signal: string | null }>} how the command ended in the foreground
  */
-export async function keep(call, { startCommand, folder, standIn }) {
-  const id = randomUUID();
-  const own = join(folder, id.slice(0, 8));
-  const forward = call.command === undefined ? [] : ['-L', `${own}:${standIn}`];
-  process.env.REGRESS_CALL = id;
-  const end = await startCommand([...call.args, ...forward]).ended;
-  const { controlPath, command, persists } = call;
-  if (end.code !== 0 || (command === undefined && controlPath === undefined)) return end;
-  // A ProxyCommand has the same environment.
-  const [pid] = processes(`REGRESS_CALL=${id}`).filter((found) => commandLine(found).includes('sshtunnel'));
-  if (pid === undefined) return FAILED;
-  const task = JSON.stringify({ pid, controlPath, own, command, persists });
+export async function keep({ args, command, controlPath, persists }, folder) {
+  const task = JSON.stringify({ args, command, controlPath, persists, folder });
   const keeper = spawn(process.execPath, [fileURLToPath(import.meta.url), task], {
     detached: true,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const [ready] = await Promise.race([once(keeper.stdout, 'data'), once(keeper, 'exit').then(() => [])]);
-  return ready === undefined ? FAILED : end;
+  const ended = once(keeper, 'exit').then(() => FAILED);
+  const started = once(keeper, 'message').then(([end]) => end);
+  return Promise.race([started, ended]);
 }
 
 /** The process that keeps a command. */
-async function main({ pid, controlPath, own, command, persists }) {
+async function main({ args, command, controlPath, persists, folder }) {
+  const id = randomUUID();
+  const way = command === undefined ? undefined : route(folder);
+  const paths = [controlPath, way?.folder].filter((path) => path !== undefined);
+  // Before the command ends: whoever waits for its end may use the paths again.
+  const remove = () => paths.splice(0).forEach((path) => rmSync(path, { recursive: true, force: true }));
+  const end = await startCommand([...args, ...(way?.flags ?? [])], { REGRESS_CALL: id }).ended;
+  // A ProxyCommand has the same environment.
+  const [pid] = processes(`REGRESS_CALL=${id}`).filter((found) => commandLine(found).includes('sshtunnel'));
+  if (end.code !== 0 || pid === undefined) {
+    remove();
+    process.send(end.code === 0 ? FAILED : end, () => process.exit());
+    return;
+  }
   if (controlPath !== undefined) {
     const server = net.createServer({ allowHalfOpen: true }, async (socket) => {
       socket.on('error', () => {});
       const word = await text(socket).catch(() => '');
+      if (word !== 'check') remove();
       socket.end(ANSWERS[word]?.(pid));
     });
     server.listen(controlPath);
     await once(server, 'listening');
   }
-  process.stdout.end('ready\n');
-  if (command !== undefined) {
-    runBehind(own, command).then(() => persists || signal(pid, 'SIGTERM'));
-  }
+  process.send(end, () => process.disconnect());
+  if (command !== undefined) runBehind(way, command).then(() => persists || signal(pid, 'SIGTERM'));
   await ended(pid);
-  for (const path of [controlPath, own]) if (path !== undefined) rmSync(path, { force: true });
+  remove();
   process.exit();
 }
 

@@ -38,7 +38,7 @@ function prepare(folder, scripts, keys) {
 /** The stand-in for sessions of the server. */
 async function startStandIn(folder, env) {
   const { homedir } = userInfo();
-  const child = spawn(process.execPath, [here('stand-in.mjs'), join(folder, 'stand-in')], {
+  const child = spawn(process.execPath, [here('stand-in.mjs'), folder], {
     cwd: homedir,
     env,
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -78,11 +78,12 @@ const textOf = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 /**
  * Runs a script.
  * @param {string} script the path of the script
- * @param {{ scripts: string, folder: string, keys?: string, verbose?: boolean }} options folder: a new one
+ * @param {{ scripts: string, folder: string, keys?: string, route?: 'local' | 'remote', verbose?: boolean }} options folder: a
+ *   new one; route: the kind of forward by which remote commands travel
  * @returns {Promise<{ code: number | null, late: boolean, skipped: string | undefined, failures: { context: string,
  *   fail: string }[], calls: { how: string, args: string[] }[], left: string[], seconds: number, output: string }>}
  */
-export async function runScript(script, { scripts, folder, keys, verbose = false }) {
+export async function runScript(script, { scripts, folder, keys, route = 'local', verbose = false }) {
   const since = performance.now();
   const ssh = prepare(folder, scripts, keys);
   const mark = randomUUID();
@@ -90,6 +91,9 @@ export async function runScript(script, { scripts, folder, keys, verbose = false
     ...process.env,
     REGRESS_RUN: mark,
     REGRESS_FOLDER: folder,
+    REGRESS_ROUTE: route,
+    // Of mkdtemp and ssh-agent, which leave their folders where a script is ended.
+    TMPDIR: folder,
     BUILDDIR: scripts,
     TEST_SHELL: 'sh',
     TEST_SSH_PORT: String(await freePort()),

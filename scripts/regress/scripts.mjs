@@ -63,6 +63,7 @@ const SHA1 = 'signatures with SHA-1 (ssh-rsa)';
  */
 const BY_DESIGN = {
   agent: [{ trace: /^agent forwarding/, why: 'a forwarded agent' }],
+  'connection-timeout': [{ fail: /^missing result file$/, why: 'a second session over the connection' }],
   'cert-userkey': [
     { trace: /authorized_principals command=(false|true)$/, why: FORCED_COMMAND },
     { trace: /: force-command .* expect failure/, why: FORCED_COMMAND },
@@ -109,3 +110,6 @@ export const EXCLUSIVE = ['forward-control', 'cfgmatchlisten', 'cfgmatch', 'forw
 
 /** Scripts that take long, which begin first. */
 export const SLOW = ['forward-control', 'cert-userkey', 'integrity', 'rekey', 'cert-hostkey', 'percent'];
+
+/** Scripts whose servers forbid local forwards, by which remote commands travel otherwise. */
+export const REMOTE_ROUTE = ['cfgmatch', 'forward-control'];

@@ -1,15 +1,21 @@
 // Runs the remote commands of one regress script, in the place of a session of the server: whoever connects to the Unix
 // socket names a command, and gets its streams and its exit status. It knows nothing of SSH.
 //
-//   node scripts/regress/stand-in.mjs SOCKET
+//   node scripts/regress/stand-in.mjs FOLDER
+//
+// It listens on the socket `stand-in` of the folder. For remote forwards it connects to each socket that appears in `far`.
 //
 // Each connection begins with a line, JSON: { id, stream: 'stdin' | 'stdout' | 'stderr' } for the three streams of a
 // command, and { id, command } for the command itself, which is answered by its { code } or { signal } in the end.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdirSync, watch } from 'node:fs';
 import net from 'node:net';
 import { userInfo } from 'node:os';
+import { join } from 'node:path';
+
+import { CONNECTIONS, connect } from './relay.mjs';
 
 const STREAMS = ['stdin', 'stdout', 'stderr'];
 
@@ -37,7 +43,7 @@ async function firstLine(socket) {
 /** The environment of a session: that of a login, and what tells the shim where its script runs. */
 function environment() {
   const { username, homedir, shell } = userInfo();
-  const { PATH, REGRESS_RUN, REGRESS_FOLDER } = process.env;
+  const { PATH, REGRESS_RUN, REGRESS_FOLDER, REGRESS_ROUTE } = process.env;
   return {
     USER: username,
     LOGNAME: username,
@@ -46,6 +52,7 @@ function environment() {
     PATH,
     REGRESS_RUN,
     REGRESS_FOLDER,
+    REGRESS_ROUTE,
   };
 }
 
@@ -75,6 +82,19 @@ async function accept(socket) {
 }
 
 const server = net.createServer({ allowHalfOpen: true }, (socket) => accept(socket).catch(() => socket.destroy()));
-server.listen(process.argv[2], () => console.log('ready'));
+const [, , folder] = process.argv;
+const far = join(folder, 'far');
+mkdirSync(far);
+watch(far).on('change', (_, name) => {
+  const path = join(far, name);
+  if (!existsSync(path)) return;
+  for (let left = CONNECTIONS; left > 0; left--) {
+    connect(path).then(
+      (socket) => accept(socket).catch(() => socket.destroy()),
+      () => {},
+    );
+  }
+});
+server.listen(join(folder, 'stand-in'), () => console.log('ready'));
 // Ends with the script: its runner holds the other end.
 process.stdin.resume().on('end', () => process.exit());
