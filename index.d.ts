@@ -216,7 +216,7 @@ export interface Reconnecting {
  *
  * A name of an option that does not exist gives a process warning (SSHTUNNEL_UNKNOWN_OPTION), once, with the
  * nearest name. The same holds for the options of methods, except those of {@link SSHTunnel.dial} and
- * {@link SSHTunnel.agent}, which drivers call with options of their own.
+ * {@link SSHTunnel.httpAgent}, which drivers call with options of their own.
  */
 export interface SSHTunnelOptions {
   /**
@@ -1757,7 +1757,7 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
    * the SSH server resolves their hosts, ports or `socketPath`. Options and methods are those of https.Agent
    * (keepAlive, maxSockets, ...).
    */
-  agent(options?: AgentOptions): Agent;
+  httpAgent(options?: AgentOptions): Agent;
 
   /** Returns the open forwards in the order in which they were opened, without the constructor's own. */
   forwards(): Forward[];
@@ -1846,6 +1846,18 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
   stats(): TunnelStats;
   /** Callback form of {@link SSHTunnel.stats}. */
   stats(callback: Callback<TunnelStats>): void;
+
+  /**
+   * What the tunnel is doing:
+   *
+   * - `'idle'`: It was never up.
+   * - `'connecting'`: It connects, for the first time or after it was closed.
+   * - `'ready'`: A session is up.
+   * - `'reconnecting'`: The session disconnected, and another one is to follow (see {@link SSHTunnelOptions.reconnect}).
+   * - `'closing'`: `shutdown()` or `close()` is in progress, or the connections of a session that is not restored end.
+   * - `'closed'`: Nothing is up any more. The tunnel can be started again.
+   */
+  readonly state: 'idle' | 'connecting' | 'ready' | 'reconnecting' | 'closing' | 'closed';
 
   /** Whether the constructor's local port is bound, also while a disconnected session is being restored. */
   readonly listening: boolean;

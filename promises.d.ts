@@ -94,9 +94,20 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
   /** Returns a function that opens connections with these options. */
   connector(options: DialOptions): (...ignored: unknown[]) => TunnelSocket;
   /** Returns an agent for `http` and `https` requests through the tunnel. */
-  agent(options?: AgentOptions): Agent;
+  httpAgent(options?: AgentOptions): Agent;
   /** Returns the open forwards in the order in which they were opened, without the constructor's own. */
   forwards(): Forward[];
+  /**
+   * What the tunnel is doing:
+   *
+   * - `'idle'`: It was never up.
+   * - `'connecting'`: It connects, for the first time or after it was closed.
+   * - `'ready'`: A session is up.
+   * - `'reconnecting'`: The session disconnected, and another one is to follow by its option `reconnect`.
+   * - `'closing'`: `shutdown()` or `close()` is in progress, or the connections of a session that is not restored end.
+   * - `'closed'`: Nothing is up any more. The tunnel can be started again.
+   */
+  readonly state: 'idle' | 'connecting' | 'ready' | 'reconnecting' | 'closing' | 'closed';
   /** Whether the constructor's local port is bound, also while a disconnected session is being restored. */
   readonly listening: boolean;
   /** The bound local port while the tunnel listens, otherwise the configured one. */

@@ -35,7 +35,7 @@ const [statusLine] = (await text(socket)).split('\r\n');
 console.log(statusLine);
 
 // https.get() takes the same agent.
-const agent = tunnel.agent({ keepAlive: true, maxSockets: AT_ONCE });
+const agent = tunnel.httpAgent({ keepAlive: true, maxSockets: AT_ONCE });
 
 function get() {
   return new Promise((resolve, reject) => {

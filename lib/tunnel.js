@@ -207,10 +207,14 @@ class SSHTunnel extends EventEmitter {
     return socket.once('connect', opened).once('close', opened);
   }
 
-  agent(options) {
+  httpAgent(options) {
     // Loaded here, because it needs https and thereby TLS, which take longer to load than all the rest.
     const { TunnelAgent } = require('./http-agent.js');
     return new TunnelAgent((target) => this.#dial(target), options);
+  }
+
+  get state() {
+    return binding.state(this.#handle);
   }
 
   get listening() {

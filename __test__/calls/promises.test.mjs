@@ -111,7 +111,7 @@ test('an agent sends requests through the tunnel', async (t) => {
   await once(web.listen(0, '127.0.0.1'), 'listening');
   t.after(() => web.close());
   const { tunnel } = await open(t);
-  const agent = tunnel.agent();
+  const agent = tunnel.httpAgent();
   const request = http.get({ host: '127.0.0.1', port: web.address().port, agent });
   const [response] = await once(request, 'response');
   assert.equal(Buffer.concat(await response.toArray()).toString(), 'behind the tunnel');

@@ -218,7 +218,7 @@ test('an HTTP request to an invalid name fails alone, also from the queue', asyn
   site.listen(0, '127.0.0.1');
   await once(site, 'listening');
   t.after(() => site.close());
-  const agent = tunnel.agent({ maxSockets: 1, maxTotalSockets: 1 });
+  const agent = tunnel.httpAgent({ maxSockets: 1, maxTotalSockets: 1 });
   t.after(() => agent.destroy());
   const get = (host, port) => new Promise((resolve, reject) => http.get({ host, port, agent }, (response) => response.resume().on('end', () => resolve(response.statusCode))).on('error', reject));
   const first = get('127.0.0.1', site.address().port);

@@ -75,7 +75,7 @@ const REQUESTS = {
   },
   ws: ({ tunnel, port }) => {
     const WebSocket = require('ws');
-    return once(new WebSocket(`ws://127.0.0.1:${port}/`, { agent: tunnel.agent() }), 'open');
+    return once(new WebSocket(`ws://127.0.0.1:${port}/`, { agent: tunnel.httpAgent() }), 'open');
   },
   nodemailer: ({ connected }) => {
     const transport = require('nodemailer').createTransport({

@@ -1,4 +1,4 @@
-// tunnel.agent(): requests of http and https without a local port.
+// tunnel.httpAgent(): requests of http and https without a local port.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -91,7 +91,7 @@ async function askOften(of, options, count) {
 
 test('one agent serves http and https', async (t) => {
   const { tunnel, eventLog } = await make(t);
-  const agent = tunnel.agent();
+  const agent = tunnel.httpAgent();
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
   assert.ok(agent instanceof http.Agent);
@@ -118,7 +118,7 @@ test('one agent serves http and https', async (t) => {
 });
 
 test('default ports are those of the protocols', (t) => {
-  const agent = new SSHTunnel({ host: 'h', username: 'u' }).agent();
+  const agent = new SSHTunnel({ host: 'h', username: 'u' }).httpAgent();
   const asked = [];
   t.mock.method(agent, 'addRequest', (request, { port }) =>
     asked.push([request.protocol, port, request.getHeader('host')]),
@@ -139,7 +139,7 @@ test('a thousand requests use at most maxSockets connections', { timeout: 120_00
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
   await tunnel.promises.connect();
   const before = await settled(descriptors);
-  const agent = tunnel.agent({ keepAlive: true, maxSockets: 8 });
+  const agent = tunnel.httpAgent({ keepAlive: true, maxSockets: 8 });
   const requests = Array.from({ length: 1000 }, (_, index) => {
     const [of, { port }] = index % 2 ? [https, secure] : [http, plain];
     return get(of, { host: 'localhost', port, path: `/${index}`, agent, ca: certificate.cert }).then((body) => {
@@ -161,7 +161,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
   const plain = await web(t, http.createServer);
   const secure = await web(t, (handler) => https.createServer(certificate, handler));
   // Warm-up: some of the first request's descriptors stay.
-  await askOften(https, { host: 'localhost', port: secure.port, agent: tunnel.agent(), ca: certificate.cert }, 1);
+  await askOften(https, { host: 'localhost', port: secure.port, agent: tunnel.httpAgent(), ca: certificate.cert }, 1);
   const before = await settled(descriptors);
   const opened = () => plain.connections() + secure.connections();
   for (const [options, of, { port }, count, connections] of [
@@ -170,7 +170,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
     [{ keepAlive: false }, http, plain, 1000, 1000],
     [{ keepAlive: false }, https, secure, 200, 200],
   ]) {
-    const agent = tunnel.agent(options);
+    const agent = tunnel.httpAgent(options);
     const already = opened();
     await askOften(of, { host: 'localhost', port, agent, ca: certificate.cert }, count);
     assert.equal(opened() - already, connections);
@@ -195,7 +195,7 @@ test('ten thousand requests with and without keepAlive leave nothing behind', { 
 test('without keepAlive every request uses its own connection and closes it', async (t) => {
   const { tunnel, eventLog } = await make(t);
   const plain = await web(t, http.createServer);
-  const agent = tunnel.agent();
+  const agent = tunnel.httpAgent();
   for (let count = 0; count < 5; count++) {
     await get(http, { host: 'localhost', port: plain.port, agent });
     await eventLog.next('disconnected');
@@ -219,7 +219,7 @@ test('an idle connection of an agent does not keep the process running', async (
       const { SSHTunnel } = await import(${JSON.stringify(join(ROOT, 'index.js'))});
       const tunnel = new SSHTunnel(${JSON.stringify(server.login)});
       tunnel.unref();
-      const agent = tunnel.agent({ keepAlive: true, maxSockets: 1 });
+      const agent = tunnel.httpAgent({ keepAlive: true, maxSockets: 1 });
       for (const path of ['/a', '/b']) {
         const options = { host: '127.0.0.1', port: ${port}, path, agent, rejectUnauthorized: false };
         console.log(await new Promise((resolve) => get(options, (response) => resolve(text(response)))));
@@ -234,7 +234,7 @@ test("an unreachable target fails with the tunnel's error code", async (t) => {
   const refusing = await refusingPort();
   t.after(refusing.stop);
   const { tunnel } = await make(t);
-  const agent = tunnel.agent();
+  const agent = tunnel.httpAgent();
   for (const of of [http, https]) {
     await assert.rejects(get(of, { host: '127.0.0.1', port: refusing.port, agent }), {
       code: 'ERR_SSH_OPEN_CONNECT_FAILED',
@@ -244,7 +244,7 @@ test("an unreachable target fails with the tunnel's error code", async (t) => {
 
 test('a response truncated by a disconnect is an error, also if its length is not known', async (t) => {
   const { tunnel, eventLog } = await make(t);
-  const agent = tunnel.agent();
+  const agent = tunnel.httpAgent();
   const cut = (request, response) => {
     // The end of the connection is the end of the body.
     response.useChunkedEncodingByDefault = false;
@@ -272,5 +272,5 @@ test('a response truncated by a disconnect is an error, also if its length is no
 test('invalid options throw', async (t) => {
   const { tunnel } = await make(t);
   for (const options of [5, null, [], 'x'])
-    assert.throws(() => tunnel.agent(options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+    assert.throws(() => tunnel.httpAgent(options), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
 });

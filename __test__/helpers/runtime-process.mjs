@@ -127,12 +127,12 @@ const parts = {
     return errors;
   },
 
-  'agent()': async () => {
+  'httpAgent()': async () => {
     const server = http.createServer((request, response) => response.end(`${request.url} ${request.headers.host}`));
     server.listen(0, host);
     await once(server, 'listening');
     const { port } = server.address();
-    const agent = tunnel.agent({ keepAlive: true, maxSockets: 1 });
+    const agent = tunnel.httpAgent({ keepAlive: true, maxSockets: 1 });
     const get = (path) =>
       new Promise((resolve, reject) => {
         http.get({ host: 'localhost', port, path, agent }, (response) => resolve(text(response))).on('error', reject);

@@ -60,7 +60,7 @@ test('the program with HTTP in docs/guide.md prints its answer and exits', async
   const own = await Api.start(); // the other one counts its answers
   t.after(() => own.stop());
   const address = { 'api.internal:8080': `127.0.0.1:${own.port}` };
-  const example = startShown(t, 'docs/guide.md', 'tunnel.agent(', address);
+  const example = startShown(t, 'docs/guide.md', 'tunnel.httpAgent(', address);
   await example.line(/^200 \{.*\}$/m);
   assert.deepEqual(await example.exit(), WELL);
 });

@@ -194,7 +194,7 @@ export async function main(): Promise<void> {
   socket.setLingerOption(socket.getLingerOption());
   const dialed: TunnelSocket = await tunnel.promises.dial({ path: '/run/b.sock', allowHalfOpen: true });
   dialed.resetAndDestroy().connectionId.toFixed();
-  get('http://a/', { agent: tunnel.agent({ keepAlive: true }) });
+  get('http://a/', { agent: tunnel.httpAgent({ keepAlive: true }) });
   await tunnel.promises.setLingerOption({ l_onoff: 0, l_linger: 0 });
   const ends: ConnectionEnd[] = await tunnel.close({ timeout: 1000 });
   tunnel.close((error, ends) => void [error, ends.map(({ clean }) => clean)]);

@@ -11,6 +11,7 @@ use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Payload};
 use crate::binding::options::Options;
 use crate::binding::tunnel_object::TunnelObject;
+use crate::binding::types::enums::TunnelState;
 use crate::binding::types::{Dialed, EndpointOption, ForwardInfo, ForwardOption};
 
 /// Makes a link between the runtime and this environment; once for each time the module is loaded.
@@ -173,6 +174,12 @@ pub fn alive(handle: u32, closed: u32) -> napi::Result<bool> {
 #[napi(catch_unwind)]
 pub fn ready(handle: u32) -> napi::Result<bool> {
     Ok(environment::find(handle)?.tunnel().ready())
+}
+
+/// Returns what the tunnel is doing.
+#[napi(catch_unwind)]
+pub fn state(handle: u32) -> napi::Result<TunnelState> {
+    Ok(environment::find(handle)?.tunnel().state().into())
 }
 
 /// Returns whether the local port is bound.

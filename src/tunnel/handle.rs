@@ -17,7 +17,7 @@ use crate::tunnel::pool::message::ConnectionCommand;
 use crate::tunnel::shared::Shared;
 use crate::tunnel::{
     Config, ConnectionInfo, DEFAULT_FORWARD, Endpoint, Error, ForwardInfo, ForwardOptions,
-    Observer, Settings, Stats,
+    Observer, Settings, Stats, TunnelState,
 };
 
 /// A tunnel. Every method returns at once; operations begin in the order of their calls, whether
@@ -87,9 +87,15 @@ impl Tunnel {
         self.shared.ready()
     }
 
+    /// Returns what the tunnel is doing.
+    pub fn state(&self) -> TunnelState {
+        self.shared.state()
+    }
+
     /// Connects to the SSH server. Done when the session is up; at once if it already is. While a
     /// reconnect waits for its time, the next attempt begins now, and the call has its outcome.
     pub fn connect(&self) -> Pending<()> {
+        self.shared.begin_connecting();
         self.operation(|driver, _, reply| driver.connect(reply))
     }
 
@@ -120,6 +126,7 @@ impl Tunnel {
     }
 
     fn start(&self, id: i64, options: ForwardOptions) -> Pending<ForwardInfo> {
+        self.shared.begin_connecting();
         self.operation(move |driver, now, reply| driver.start_forward(id, options, reply, now))
     }
 
@@ -132,6 +139,7 @@ impl Tunnel {
     /// does not open.
     pub(crate) fn dial(&self, target: Endpoint) -> (u64, End) {
         let id = self.shared.next_id();
+        self.shared.begin_connecting();
         let (end, theirs) = dial::stream();
         let dial = Dial { id, end, target, settings: self.settings() };
         self.send(Box::new(move |driver, now| driver.dial(dial, now)));

@@ -31,6 +31,7 @@ pub use forward::spec::{
 };
 pub use handle::Tunnel;
 pub use pending::Pending;
+pub use shared::TunnelState;
 pub use stats::{Bytes, ConnectionStats, SessionStats, Stats};
 
 pub use crate::socks::Login;

@@ -7,7 +7,9 @@ use ssh_proto::AlgorithmKind as Kind;
 use crate::session::{
     AuthMethod, HostKeyReason as KeyReason, LossReason as SessionLoss, Strictness as TrustPolicy,
 };
-use crate::tunnel::{ClosedBy as EndedBy, ConnectionState as State, ForwardSpec};
+use crate::tunnel::{
+    ClosedBy as EndedBy, ConnectionState as State, ForwardSpec, TunnelState as Doing,
+};
 
 /// Defines an enum of strings for an enum of this crate, with the conversion to it (`from`) or back
 /// (`into`). A variant has the meaning of the variant that it is converted to or from.
@@ -48,6 +50,11 @@ macro_rules! string_enum {
 string_enum! {
     /// The state of a connection.
     "lowercase" ConnectionState from State { Negotiating, Requested, Opening, Open, Closing, }
+}
+
+string_enum! {
+    /// What a tunnel is doing.
+    "lowercase" TunnelState from Doing { Idle, Connecting, Ready, Reconnecting, Closing, Closed, }
 }
 
 string_enum! {

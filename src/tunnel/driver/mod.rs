@@ -27,7 +27,7 @@ use crate::tunnel::pool::supervisor::Supervisor;
 use crate::tunnel::shared::Shared;
 use crate::tunnel::worker::Worker;
 use crate::tunnel::worker::turn::{Turn, Turns, poll_turns};
-use crate::tunnel::{Config, Error, Event, Observer};
+use crate::tunnel::{Config, Error, Event, Observer, TunnelState};
 
 /// The maximum number of commands in one turn.
 const MAX_COMMANDS: usize = 256;
@@ -61,6 +61,8 @@ pub(crate) struct Driver {
     reconnecter: Reconnecter,
     /// Whether anything was up since the last `Close` event.
     active: bool,
+    /// Whether there was a `Close` event.
+    closed: bool,
     /// When to accept connections again, after too many events were unread.
     accepts_at: Option<Instant>,
 }
@@ -89,6 +91,7 @@ impl Driver {
             last_session: 0,
             reconnecter: Reconnecter::new(config.reconnect),
             active: false,
+            closed: false,
             accepts_at: None,
             config,
         }
@@ -148,8 +151,28 @@ impl Driver {
         [self.shutdown.due(), pool].into_iter().flatten().min()
     }
 
+    /// Reports an event. Who hears of it finds the state that belongs to it.
     fn emit(&self, event: Event) {
+        self.shared.set_state(self.state());
         self.observer.event(event);
+    }
+
+    fn state(&self) -> TunnelState {
+        if self.shutdown.is_under_way() {
+            TunnelState::Closing
+        } else if self.has_session() {
+            TunnelState::Ready
+        } else if self.reconnecter.is_under_way() {
+            TunnelState::Reconnecting
+        } else if self.connecting.is_some() {
+            TunnelState::Connecting
+        } else if self.active && !self.is_empty() {
+            TunnelState::Closing
+        } else if self.active || self.closed {
+            TunnelState::Closed
+        } else {
+            TunnelState::Idle
+        }
     }
 }
 
@@ -175,6 +198,7 @@ impl Turns for Driver {
         }
         self.handle_worker_events(now);
         busy |= self.settle(now);
+        self.shared.set_state(self.state());
         if busy { Turn::Busy } else { Turn::Idle }
     }
 

@@ -225,11 +225,14 @@ impl Driver {
 
     /// Ends the shutdown: nothing is left.
     fn closed(&mut self, now: Instant) {
+        let replies = self.shutdown.finish();
         if std::mem::take(&mut self.active) {
+            self.closed = true;
             self.emit(Event::Close);
         }
         self.worker.end_force();
-        reply_all(self.shutdown.finish(), &Ok(()));
+        self.shared.set_state(self.state());
+        reply_all(replies, &Ok(()));
         let deferred = self.operations.take_deferred();
         for reply in deferred.connecting {
             self.connect(reply);
