@@ -352,6 +352,25 @@ export interface SSHTunnelOptions {
    */
   updateHostKeys?: boolean | undefined;
   /**
+   * Whether names are written to known_hosts files as hashes (`HashKnownHosts` of ssh_config). Default:
+   * `false`.
+   */
+  hashKnownHosts?: boolean | undefined;
+  /**
+   * A program that prints further lines of known hosts, and its arguments (`KnownHostsCommand` of
+   * ssh_config). Default: none. It is run without a shell, before the key exchange and when the server has
+   * shown its key. In the arguments, `%H` is the host, `%I` is `ORDER` or `HOSTNAME`, `%t`, `%f` and `%K` are
+   * the type, the fingerprint and the base64 of the server's key (`NONE` before it is known), and `%%` is a
+   * percent sign. A program that fails refuses the server with ERR_SSH_HOST_KEY.
+   */
+  knownHostsCommand?: string | readonly string[] | undefined;
+  /**
+   * Whether a server at a loopback address may have any host key (`NoHostAuthenticationForLocalhost` of
+   * ssh_config), unless it has a `hostKeyAlias`. Default: `false`. It is for a home folder that several
+   * machines share. Keys of `revokedHostKeys` are refused.
+   */
+  noHostAuthenticationForLocalhost?: boolean | undefined;
+  /**
    * Paths of files with revoked keys, one public key per line (`RevokedHostKeys` of ssh_config). Default:
    * none. `~` is not expanded.
    *
@@ -425,6 +444,12 @@ export interface SSHTunnelOptions {
    * family are tried. With `jump`, it applies to the first hop, as do `forceIPv4` and `forceIPv6`.
    */
   localAddress?: string | undefined;
+  /**
+   * How often the server, or the first jump host, is dialed before connecting fails, with a second in
+   * between (`ConnectionAttempts` of ssh_config). Default: 1. Each attempt tries every address. The limit of
+   * time is `readyTimeout` for all attempts together.
+   */
+  connectionAttempts?: number | undefined;
   /** Whether only IPv4 addresses are tried, as in ssh2. Default: `false`. */
   forceIPv4?: boolean | undefined;
   /** Whether only IPv6 addresses are tried, as in ssh2. Default: `false`. It excludes `forceIPv4`. */
@@ -647,6 +672,9 @@ export interface JumpHost
     | 'revokedHostKeys'
     | 'requiredRSASize'
     | 'updateHostKeys'
+    | 'hashKnownHosts'
+    | 'knownHostsCommand'
+    | 'noHostAuthenticationForLocalhost'
     | 'proxyCommand'
     | 'sock'
     | 'keepaliveInterval'
@@ -786,10 +814,21 @@ export interface LocalForwardOptions extends AbortOptions {
    * The path of a Unix socket to listen on, in place of `localHost` and `localPort`. At most 107 bytes (103
    * on macOS). Throws ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
    *
-   * The file is created for this user only (mode 0600), whatever the umask, and removed when the forward
-   * ends. A file that exists already is left alone, and the forward fails with EADDRINUSE.
+   * The file is created as `localPathMode` says, and removed when the forward ends. A file that exists
+   * already is left alone, and the forward fails with EADDRINUSE, unless `localPathReplace` is `true`.
    */
   localPath?: string | undefined;
+  /**
+   * The permissions of the file of `localPath`, 0 to 0o777, whatever the umask. Default: 0o600, for this user
+   * only. Who may write to the file may connect.
+   */
+  localPathMode?: number | undefined;
+  /**
+   * Whether `localPath` replaces a socket that exists already, such as one of a process that was killed.
+   * Default: `false`. A file of another kind is never replaced. A process that still listens on the old
+   * socket gets no further connections.
+   */
+  localPathReplace?: boolean | undefined;
   /** The host of the target, resolved by the SSH server. It requires `forwardPort`. */
   forwardHost?: string | undefined;
   /** The port of the target, 1 to 65535. It requires `forwardHost`. */
@@ -818,6 +857,10 @@ export interface DynamicForwardOptions extends AbortOptions {
   localPort?: number | undefined;
   /** The path of a Unix socket to listen on, as {@link LocalForwardOptions.localPath}. */
   localPath?: string | undefined;
+  /** The permissions of that socket, as {@link LocalForwardOptions.localPathMode}. */
+  localPathMode?: number | undefined;
+  /** Whether that socket replaces another one, as {@link LocalForwardOptions.localPathReplace}. */
+  localPathReplace?: boolean | undefined;
   /**
    * The user name that clients must send, 1 to 255 bytes of UTF-8. Default: no authentication. It requires
    * `password`.

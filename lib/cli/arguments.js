@@ -24,8 +24,6 @@ const IGNORED = new Set(['A', 'a', 'K', 'k', 'N', 'n', 'T', 't', 'X', 'x', 'Y', 
 /** Flags of ssh that are not supported, and why. */
 const REFUSED = {
   B: 'the connection is bound to an address, by -b, not to an interface',
-  E: 'messages go to standard error: redirect it',
-  f: 'the command stays in the foreground: start it by a service manager, or with &',
   G: 'the configuration is not printed: ssh -G prints it',
   I: 'PKCS#11 keys are used through an agent',
   M: 'sessions are not shared',
@@ -45,6 +43,7 @@ const DIRECTIVES = {
   6: ['AddressFamily', 'inet6'],
   b: ['BindAddress'],
   C: ['Compression', 'yes'],
+  f: ['ForkAfterAuthentication', 'yes'],
   c: ['Ciphers'],
   g: ['GatewayPorts', 'yes'],
   i: ['IdentityFile'],
@@ -67,6 +66,7 @@ const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no
  * @property {object[]} forwardings those of -L, -D and -R
  * @property {{ host: string, port: number }} [stdio] the target of -W
  * @property {string} [configFile]
+ * @property {string} [logFile] where messages go, in place of standard error
  * @property {string[]} identities the files of -i
  * @property {boolean} [help]
  * @property {boolean} [version]
@@ -139,6 +139,9 @@ class Parser {
       return;
     }
     switch (flag) {
+      case 'E':
+        result.logFile = value;
+        break;
       case 'F':
         result.configFile = value;
         break;

@@ -127,10 +127,10 @@ class Forwarding {
     return path === undefined && (host === '' || host === '*' || (host === undefined && gatewayPorts));
   }
 
-  /** @returns {{ localHost?: string, localPort?: number, localPath?: string }[]} */
+  /** @returns {{ localHost?: string, localPort?: number, localPath?: string, localPathMode?: number }[]} */
   #listenAddresses(settings) {
     const { host, port, path } = this.listen;
-    if (path !== undefined) return [{ localPath: path }];
+    if (path !== undefined) return [{ localPath: path, ...settings.socketFile }];
     let hosts = [host];
     if (this.#isAny(settings)) hosts = ANY[settings.family];
     else if (host === undefined || host === 'localhost') hosts = LOOPBACK[settings.family];

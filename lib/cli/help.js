@@ -1,7 +1,7 @@
 'use strict';
 
-const USAGE = `usage: sshtunnel [-46CgNnqTVv] [-b bind_address] [-c ciphers] [-D [bind_address:]port]
-                 [-F configfile] [-i identity_file] [-J destination] [-L address] [-l login_name]
+const USAGE = `usage: sshtunnel [-46CfgNnqTVv] [-b bind_address] [-c ciphers] [-D [bind_address:]port]
+                 [-E log_file] [-F configfile] [-i identity_file] [-J destination] [-L address] [-l login_name]
                  [-m macs] [-o option] [-P tag] [-p port] [-R address] [-W host:port]
                  [--json] [--no-view] destination`;
 
@@ -23,6 +23,8 @@ Forwards ports through an SSH server, as ssh -N does, and reports how each conne
        CloseTimeout=time                 how long connections may go on after the first signal
        Reconnect=yes|no                  whether to reconnect after the session is lost
   -4, -6, -g, -C, -b, -c, -m, -P         as for ssh
+  -f                                     goes to the background when everything listens
+  -E file                                appends messages to the file
   -q, -v, -vv, -vvv                      fewer messages, or more
 
   --json       events on standard output, one object a line

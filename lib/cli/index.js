@@ -8,7 +8,7 @@
 //   run.js           from the settings to the exit status
 //   auth/            connect.js: connects, and asks the user for what may help
 //   forwardings.js   -L, -D and -R; stdio.js: -W
-//   signals.js       SIGINT, SIGTERM and SIGHUP
+//   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
 //   output/          messages.js: standard error; json-lines.js: --json; view.js: the live view, drawn by renderer.js from
 //                    traffic.js; event-log.js: events of the tunnel to all of these; text.js: text for terminals
 
@@ -24,8 +24,21 @@ function prepare(argv) {
   if (line.help || line.version) return { line };
   const { Settings, missingIdentities } = require('./settings.js');
   if (line.host === undefined) throw new UsageError('a destination is missing', { usage: true });
+  const settings = new Settings(line);
+  if (settings.forks && !require('./background.js').isChild()) return { line, settings, isParent: true };
   for (const warning of missingIdentities(line.identities)) process.stderr.write(`${plain(warning)}\n`);
-  return { line, settings: new Settings(line) };
+  return { line, settings };
+}
+
+/**
+ * What takes the run to the background, with -f.
+ * @param {import('./settings.js').Settings} settings
+ * @param {import('./arguments.js').CommandLine} line
+ */
+function backgroundOf({ forks, logLevel }, { logFile }) {
+  if (!forks) return undefined;
+  const { Background } = require('./background.js');
+  return new Background(logFile === undefined && logLevel.startsWith('DEBUG'));
 }
 
 /** The message about an error that ends the command; with the stack if it is unexpected. */
@@ -42,17 +55,21 @@ async function main(argv) {
   // The reader of standard error may exit first.
   process.stderr.on('error', () => {});
   try {
-    const { line, settings } = prepare(argv);
+    const { line, settings, isParent } = prepare(argv);
     if (settings === undefined) {
       process.stdout.write(line.help ? require('./help.js').HELP : `sshtunnel ${version}\n`);
       return;
     }
+    if (isParent) {
+      await require('./background.js').runInBackground(argv);
+      return;
+    }
     const { Run } = require('./run.js');
-    const run = new Run(line, settings);
+    const run = new Run(line, settings, backgroundOf(settings, line));
     await run.end(await run.run());
   } catch (error) {
     for (const line of fatalMessage(error).split('\n')) process.stderr.write(`${plain(line)}\n`);
-    process.exit(require('./run.js').FAILED);
+    process.exit(require('./status.js').FAILED);
   }
 }
 

@@ -5,13 +5,24 @@ const { Terminal } = require('./auth/terminal.js');
 const { Messages, openFailure, systemWords } = require('./output/messages.js');
 const { place, plain } = require('./output/text.js');
 const { Signals } = require('./signals.js');
-
-/** The exit status of every failure, as with ssh. */
-const FAILED = 255;
+const { FAILED } = require('./status.js');
 
 /** Milliseconds that the last JSON lines may take; and after a second signal. */
 const OUTPUT_TIMEOUT = 2000;
 const FORCED_OUTPUT_TIMEOUT = 500;
+
+/** Writes messages to standard error, or to the end of a file. */
+function writer(file) {
+  if (file === undefined) return (text) => process.stderr.write(`${text}\n`);
+  const fs = require('node:fs');
+  let descriptor;
+  try {
+    descriptor = fs.openSync(file, 'a', 0o600);
+  } catch (error) {
+    throw Object.assign(new Error(`Couldn't open logfile ${file}: ${systemWords(error)}`), { code: error.code });
+  }
+  return (text) => fs.writeSync(descriptor, `${text}\n`);
+}
 
 /** One run of the command, from its settings to its exit status. */
 class Run {
@@ -36,11 +47,18 @@ class Run {
   /** The signal that resets connections. */
   #forcedBy;
   #status = 0;
+  /** @type {import('./background.js').Background | undefined} */
+  #background;
 
-  /** @param {import('./arguments.js').CommandLine} line */
-  constructor(line, settings) {
+  /**
+   * @param {import('./arguments.js').CommandLine} line
+   * @param {import('./settings.js').Settings} settings
+   * @param {import('./background.js').Background} [background]
+   */
+  constructor(line, settings, background) {
     this.#settings = settings;
-    this.#messages = new Messages(settings.logLevel, (text) => process.stderr.write(`${text}\n`));
+    this.#background = background;
+    this.#messages = new Messages(settings.logLevel, writer(line.logFile));
     this.#terminal = settings.batch ? undefined : Terminal.open();
     this.#signals = new Signals(() => this.#restore());
     if (line.json) {
@@ -126,7 +144,7 @@ class Run {
     log.ready();
     this.#signals.handler = (name) => this.#close(name);
     if (!(await this.#openForwardings())) this.#fail();
-    else if (!this.#picture.closing) this.#show();
+    else await this.#started();
     const status = await finished;
     this.#view?.stop();
     return status;
@@ -146,6 +164,30 @@ class Run {
     }
     this.#messages.debug(1, `${opened} of ${this.#forwardings.length} forwardings are open.`);
     return opened > 0 || this.#forwardings.length === 0;
+  }
+
+  /** Everything listens. */
+  async #started() {
+    const { localCommand } = this.#settings;
+    if (localCommand !== undefined) await this.#runLocally(localCommand);
+    if (this.#picture.closing) return;
+    this.#background?.ready();
+    this.#show();
+  }
+
+  /** Runs the LocalCommand in the user's shell, and waits for its end. */
+  #runLocally(command) {
+    const { spawn } = require('node:child_process');
+    this.#messages.debug(3, `Executing ${command}`);
+    return new Promise((resolve) => {
+      const child = spawn(process.env.SHELL || '/bin/sh', ['-c', command], { stdio: 'inherit' });
+      child.once('error', (error) => {
+        this.#messages.error(`Couldn't execute ${process.env.SHELL || '/bin/sh'}: ${systemWords(error)}`);
+        resolve();
+      });
+      // As with ssh, its status does not matter.
+      child.once('close', resolve);
+    });
   }
 
   #show() {
@@ -208,4 +250,4 @@ class Run {
   }
 }
 
-module.exports = { FAILED, Run };
+module.exports = { Run };

@@ -8,8 +8,8 @@ const { configError } = require('../errors.js');
 const { wipe } = require('../secrets.js');
 const { makeContext } = require('../ssh-config/context.js');
 const { Config } = require('../ssh-config/index.js');
-const { expandForwarding } = require('../ssh-config/options.js');
-const { expandHome } = require('../ssh-config/tokens.js');
+const { attemptsTime, expandForwarding } = require('../ssh-config/options.js');
+const { expandCommand, expandHome } = require('../ssh-config/tokens.js');
 
 /** Milliseconds in which to connect, without a ConnectTimeout: sshd allows as long by default. */
 const READY_TIMEOUT = 120_000;
@@ -17,7 +17,7 @@ const READY_TIMEOUT = 120_000;
 const ALIVE_INTERVAL = 30;
 
 /** Directives that the command supports, and fromConfig() does not. */
-const SUPPORTED = ['RemoteForward', 'DynamicForward'];
+const SUPPORTED = ['RemoteForward', 'DynamicForward', 'PermitLocalCommand'];
 /** Directives whose part that is ignored weakens something, or leads to another session. */
 const GRAVE = ['CertificateFile', 'IdentityFile', 'PKCS11Provider', 'UserKnownHostsFile'];
 
@@ -40,6 +40,7 @@ class Settings {
       .filter(({ option }) => !SUPPORTED.includes(option))
       .map((notice) => ({ text: noticeText(notice), grave: GRAVE.includes(notice.option) && !isLocked(notice) }));
     this.stdio = line.stdio;
+    if (this.forks) this.#checkBackground(line);
     this.forwardings = this.#forwardings(line);
   }
 
@@ -58,6 +59,28 @@ class Settings {
 
   get passwordPrompts() {
     return this.value('NumberOfPasswordPrompts', 3);
+  }
+
+  /** Whether the command goes to the background. */
+  get forks() {
+    return this.value('ForkAfterAuthentication', false);
+  }
+
+  /** The command to run when everything listens. */
+  get localCommand() {
+    const { value, line } = this.reader.settings.get('LocalCommand') ?? {};
+    if (!this.value('PermitLocalCommand', false) || value === undefined || value.toLowerCase() === 'none')
+      return undefined;
+    return expandCommand(value, { ...this.reader.tokens, T: 'NONE' }, line);
+  }
+
+  /** Options for the files of Unix sockets. */
+  get socketFile() {
+    const mask = this.value('StreamLocalBindMask');
+    return {
+      ...(mask === undefined ? {} : { localPathMode: 0o777 & ~mask }),
+      localPathReplace: this.value('StreamLocalBindUnlink', false),
+    };
   }
 
   get exitOnForwardFailure() {
@@ -116,12 +139,26 @@ class Settings {
   read() {
     const { options, locked, wipe } = this.#config.read(this.host);
     options.linger = this.linger;
-    options.readyTimeout ??= READY_TIMEOUT;
+    options.readyTimeout ??= Math.min(READY_TIMEOUT + attemptsTime(this.reader), 2 ** 31 - 1);
     if (this.value('Reconnect', false)) {
       options.reconnect = true;
       options.keepaliveInterval ??= ALIVE_INTERVAL * 1000;
     }
     return { options, locked, wipe };
+  }
+
+  /**
+   * Refuses what needs the standard streams, which -f takes away.
+   * @param {import('./arguments.js').CommandLine} line
+   */
+  #checkBackground({ json, stdio }) {
+    const { line } = this.reader.settings.get('ForkAfterAuthentication');
+    if (process.platform === 'win32') throw line.error('there is no background on Windows: start it as a service');
+    if (stdio !== undefined || json) {
+      throw line.error(
+        `ForkAfterAuthentication cannot be given together with ${json ? '--json' : '-W'}: it ends standard output`,
+      );
+    }
   }
 
   /**

@@ -11,11 +11,11 @@ const { matches } = require('./syntax.js');
 /** Keywords that do not affect a tunnel: shells, terminals, what ssh prints, what it forwards besides ports. */
 const IRRELEVANT = `
   AddKeysToAgent ControlMaster ControlPath ControlPersist EnableEscapeCommandline EnableSSHKeysign EscapeChar
-  FingerprintHash ForkAfterAuthentication ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted
+  FingerprintHash ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted
   GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity
-  GSSAPITrustDns HostbasedAcceptedAlgorithms KbdInteractiveDevices LocalCommand LogVerbose ObscureKeystrokeTiming
+  GSSAPITrustDns HostbasedAcceptedAlgorithms KbdInteractiveDevices LogVerbose ObscureKeystrokeTiming
   PermitRemoteOpen RemoteCommand RequestTTY SecurityKeyProvider SendEnv SessionType SetEnv StdinNull
-  StreamLocalBindMask StreamLocalBindUnlink SyslogFacility TunnelDevice UseKeychain VersionAddendum VisualHostKey
+  SyslogFacility TunnelDevice UseKeychain VersionAddendum VisualHostKey
   WarnWeakCrypto XAuthLocation
 `.match(/\S+/g);
 
@@ -80,6 +80,13 @@ function port(line) {
   const number = readPort(word);
   if (number === undefined) throw line.error(`bad port '${word}'`);
   return number;
+}
+
+/** A mask of permissions. */
+function mask(line) {
+  const word = single(line);
+  if (!/^[0-7]{1,8}$/.test(word) || Number.parseInt(word, 8) > 0o777) throw line.error(`bad mask '${word}'`);
+  return Number.parseInt(word, 8);
 }
 
 const SECONDS = { '': 1, s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
@@ -278,10 +285,11 @@ const DIRECTIVES = {
   ClearAllForwardings: { read: flag },
   Compression: { read: oneOf({ yes: true, no: false }) },
   ConnectTimeout: { read: time },
-  ConnectionAttempts: unsupported("a server is dialed once; the option 'reconnect' brings lost sessions back", ['1']),
+  ConnectionAttempts: { read: count },
   DynamicForward: { ...unsupported('a tunnel has one target', []), read: forwarding('dynamic'), many: true },
   // A tunnel that cannot listen fails in any case; the command may have other forwardings.
   ExitOnForwardFailure: forCommand(flag),
+  ForkAfterAuthentication: forCommand(flag),
   GatewayPorts: { read: flag },
   GlobalKnownHostsFile: { read: wordList },
   GSSAPIAuthentication: unsupported(GSSAPI),
@@ -300,16 +308,17 @@ const DIRECTIVES = {
   Include: {},
   KbdInteractiveAuthentication: { read: flag },
   KexAlgorithms: { read: single },
-  KnownHostsCommand: refused('no command is run to learn host keys, or revoked ones', () => true, ['none']),
+  KnownHostsCommand: { read: command },
+  LocalCommand: forCommand(command),
   LocalForward: { read: forwarding('local'), many: true },
   LogLevel: forCommand(oneOf(Object.fromEntries(LEVELS.map((level) => [level.toLowerCase(), level])))),
   MACs: { read: single },
   Match: {},
-  NoHostAuthenticationForLocalhost: unsupported('the host key of localhost is checked, too'),
+  NoHostAuthenticationForLocalhost: { read: flag },
   NumberOfPasswordPrompts: forCommand(integer),
   PKCS11Provider: unsupported('PKCS#11 keys are used through an agent only'),
   PasswordAuthentication: { read: flag },
-  PermitLocalCommand: unsupported('no local command is run'),
+  PermitLocalCommand: { ...unsupported('no local command is run'), read: flag },
   Port: { read: port },
   PreferredAuthentications: { read: single },
   ProxyCommand: { read: command },
@@ -326,6 +335,8 @@ const DIRECTIVES = {
   RevokedHostKeys: { read: single },
   ServerAliveCountMax: { read: integer },
   ServerAliveInterval: { read: time },
+  StreamLocalBindMask: forCommand(mask),
+  StreamLocalBindUnlink: forCommand(flag),
   StrictHostKeyChecking: {
     read: oneOf({ yes: true, true: true, ask: 'ask', 'accept-new': 'accept-new', no: 'no', false: 'no', off: 'no' }),
   },

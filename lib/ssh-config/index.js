@@ -36,6 +36,10 @@ const MAX_DEPTH = 16;
 
 /** Options that replace what the files say about the target, as `ROUTE` and `TRUST` do for the route and host keys. */
 const TARGET = ['forwardHost', 'forwardPort'];
+/** Options that go with `TRUST`. */
+const WITH_TRUST = `
+  strictHostKeyChecking updateHostKeys hostKeyAlias hashKnownHosts knownHostsCommand noHostAuthenticationForLocalhost
+`.match(/\S+/g);
 /** Options that stand for the route of a jump host behind another one. */
 const REACHED = { jump: {} };
 
@@ -214,7 +218,7 @@ function merge(options, given, narrow) {
   const drop = (names) => {
     for (const name of names) if (!(name in given)) delete merged[name];
   };
-  if (TRUST.some((name) => name in given)) drop([...TRUST, 'strictHostKeyChecking', 'updateHostKeys', 'hostKeyAlias']);
+  if (TRUST.some((name) => name in given)) drop([...TRUST, ...WITH_TRUST]);
   if ('agent' in given) drop(['agentKeys', 'agentKeysFirst']);
   if ('algorithms' in given) merged.algorithms = { ...options.algorithms, ...given.algorithms };
   if (narrow && !('authHandler' in given) && merged.authHandler !== undefined) merged.authHandler = usable(merged);

@@ -3,6 +3,7 @@
 // The constructor's options, by the directives for one host.
 
 const net = require('node:net');
+const path = require('node:path');
 
 const { noUser } = require('../errors.js');
 const {
@@ -12,10 +13,10 @@ const {
   MIN_RSA_BITS,
   knownAlgorithms,
 } = require('../validate/limits.js');
-const { MAX_MILLISECONDS } = require('../validate/primitives.js');
+const { MAX_MILLISECONDS, READY_TIMEOUT } = require('../validate/primitives.js');
 const { localPathFault } = require('../validate/names.js');
-const { matches, matchesAny } = require('./syntax.js');
-const { expand, expandPath } = require('./tokens.js');
+const { matches, matchesAny, splitWords } = require('./syntax.js');
+const { expand, expandPath, expandVariables } = require('./tokens.js');
 
 /** The methods of authentication that ssh tries by default. */
 const METHODS = ['publickey', 'keyboard-interactive', 'password'];
@@ -178,6 +179,9 @@ function hostKeys(reader, notice) {
     strictHostKeyChecking: reader.value('StrictHostKeyChecking'),
     // As ssh, which by default does not write to files that the user has chosen.
     updateHostKeys: reader.value('UpdateHostKeys') ?? !reader.settings.has('UserKnownHostsFile'),
+    hashKnownHosts: reader.value('HashKnownHosts'),
+    knownHostsCommand: knownHostsCommand(reader),
+    noHostAuthenticationForLocalhost: reader.value('NoHostAuthenticationForLocalhost'),
   };
   if ((options.strictHostKeyChecking ?? 'ask') === 'ask') {
     // The command asks the user, and writes the key; an application decides by its hostVerifier.
@@ -187,9 +191,6 @@ function hostKeys(reader, notice) {
   if (options.updateHostKeys === 'ask') {
     notice(reader.settings.get('UpdateHostKeys'), 'the user cannot be asked: taken as no');
     options.updateHostKeys = false;
-  }
-  if (reader.value('HashKnownHosts') && options.strictHostKeyChecking === 'accept-new') {
-    notice(reader.settings.get('HashKnownHosts'), 'host names are written unhashed');
   }
   if (context.command !== undefined) options.writesKnownHosts = userFiles.length > 0;
   if (userFiles.length === 0) {
@@ -201,6 +202,33 @@ function hostKeys(reader, notice) {
     options.updateHostKeys = false;
   }
   return options;
+}
+
+/** Tokens that are known when the server has shown its key. */
+const LATE = ['H', 'I', 'K', 'f', 't'];
+
+/** The words of a KnownHostsCommand, with the tokens that are known later. */
+function knownHostsCommand({ settings, tokens, context }) {
+  const { value, line } = settings.get('KnownHostsCommand') ?? {};
+  if (value === undefined || value.toLowerCase() === 'none') return undefined;
+  const [program, ...words] = splitWords(value, line, { comments: false });
+  if (!path.isAbsolute(program ?? '')) throw line.error(`'${program}' is not the absolute path of a program`);
+  const literal = (text) => text.replaceAll('%', '%%');
+  const later = Object.fromEntries(LATE.map((letter) => [letter, `%${letter}`]));
+  const check = (text, token) => (LATE.includes(token[1]) ? text : literal(text));
+  return [
+    program,
+    ...words.map((word) => expandTwice(word, { ...tokens, ...later }, line, { check, context, literal })),
+  ];
+}
+
+/** Expands what is known now of a text that is expanded once more. */
+function expandTwice(text, tokens, line, { check, context, literal }) {
+  return text.replace(/%%|%.?|\$\{[^}]*\}?|[^%$]+|\$/gs, (part) => {
+    if (part === '%%') return part;
+    if (part.startsWith('%')) return expand(part, tokens, line, { check });
+    return literal(part.startsWith('${') ? expandVariables(part, context.variables, line) : part);
+  });
 }
 
 /** The lists of algorithms that differ from the default ones. */
@@ -269,10 +297,23 @@ function algorithmList(setting, known, notice) {
   return change === '+' ? { append: list } : { prepend: list };
 }
 
-/** How long it may take to connect. */
+/** How long it may take to connect. Without a ConnectTimeout, the default has the time for all attempts added. */
 function readyTimeout(reader) {
   const timeout = reader.value('ConnectTimeout');
-  return timeout ? { readyTimeout: milliseconds(timeout) } : {};
+  if (timeout) return { readyTimeout: milliseconds(timeout) };
+  if (reader.context.command !== undefined || attempts(reader) === undefined) return {};
+  return { readyTimeout: Math.min(READY_TIMEOUT + attemptsTime(reader), MAX_MILLISECONDS) };
+}
+
+/** Milliseconds between all attempts to dial a server. */
+function attemptsTime(reader) {
+  return ((attempts(reader) ?? 1) - 1) * 1000;
+}
+
+/** How often a server is dialed, a second apart; undefined for once. */
+function attempts(reader) {
+  const count = reader.value('ConnectionAttempts') ?? 1;
+  return count > 1 ? count : undefined;
 }
 
 /** Longer times than the constructor takes are shortened: 24 days. */
@@ -296,6 +337,7 @@ function dialOptions(reader) {
   const family = reader.value('AddressFamily');
   return defined({
     localAddress: reader.value('BindAddress'),
+    connectionAttempts: attempts(reader),
     forceIPv4: family === 'inet' || undefined,
     forceIPv6: family === 'inet6' || undefined,
   });
@@ -334,4 +376,4 @@ function expandForwarding(reader, { kind, listen, connect }, line, { hosts = tru
   return { kind, listen: place(listen), connect: connect && place(connect) };
 }
 
-module.exports = { dialOptions, expandForwarding, forwarding, readyTimeout, serverOptions };
+module.exports = { attemptsTime, dialOptions, expandForwarding, forwarding, readyTimeout, serverOptions };

@@ -19,7 +19,7 @@ class Line {
     this.rest = rest;
     this.file = file;
     this.number = number;
-    this.args = args ?? this.#split();
+    this.args = args ?? splitWords(rest, this);
     /** Whether `rest` begins with the value, without separators. */
     this.exact = false;
   }
@@ -28,43 +28,45 @@ class Line {
   error(reason) {
     return configError(reason, this);
   }
+}
 
-  /**
-   * Splits at blanks outside of quotes of either kind. A backslash escapes quotes, backslashes and, outside of quotes,
-   * blanks. A word that begins with # ends the line.
-   */
-  #split() {
-    const args = [];
-    const { rest } = this;
-    let at = 0;
-    const skip = () => {
-      while (rest[at] === ' ' || rest[at] === '\t') at++;
-    };
-    for (skip(); at < rest.length && rest[at] !== '#'; skip()) {
-      let word = '';
-      let quote = '';
-      for (; at < rest.length; at++) {
-        const character = rest[at];
-        const next = rest[at + 1];
-        if (character === '\\' && (next === '"' || next === "'" || next === '\\' || (next === ' ' && !quote))) {
-          word += next;
-          at++;
-        } else if (quote) {
-          if (character === quote) quote = '';
-          else word += character;
-        } else if (character === ' ' || character === '\t') {
-          break;
-        } else if (character === '"' || character === "'") {
-          quote = character;
-        } else {
-          word += character;
-        }
+/**
+ * Splits at blanks outside of quotes of either kind. A backslash escapes quotes, backslashes and, outside of quotes,
+ * blanks.
+ * @param {string} text
+ * @param {{ error(reason: string): Error }} line whose text it is
+ * @param {{ comments?: boolean }} [options] whether a word that begins with # ends the text
+ */
+function splitWords(text, line, { comments = true } = {}) {
+  const args = [];
+  let at = 0;
+  const skip = () => {
+    while (text[at] === ' ' || text[at] === '\t') at++;
+  };
+  for (skip(); at < text.length && !(comments && text[at] === '#'); skip()) {
+    let word = '';
+    let quote = '';
+    for (; at < text.length; at++) {
+      const character = text[at];
+      const next = text[at + 1];
+      if (character === '\\' && (next === '"' || next === "'" || next === '\\' || (next === ' ' && !quote))) {
+        word += next;
+        at++;
+      } else if (quote) {
+        if (character === quote) quote = '';
+        else word += character;
+      } else if (character === ' ' || character === '\t') {
+        break;
+      } else if (character === '"' || character === "'") {
+        quote = character;
+      } else {
+        word += character;
       }
-      if (quote) throw this.error('a quote is not closed');
-      args.push(word);
     }
-    return args;
+    if (quote) throw line.error('a quote is not closed');
+    args.push(word);
   }
+  return args;
 }
 
 /** A line without the blanks around it. A regular expression would take quadratic time over blanks within it. */
@@ -137,4 +139,4 @@ function matchesAny(patterns, text) {
   return found;
 }
 
-module.exports = { Line, flagLine, lines, matches, matchesAny };
+module.exports = { Line, flagLine, lines, matches, matchesAny, splitWords };

@@ -8,15 +8,24 @@ const { ForwardKind } = require('../native/load.js');
 const { checkSocketPath } = require('./arguments.js');
 const { checkHost, checkPort, checkRemotePath } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
-const { checkAlone, checkBoolean, checkMaxConnections, checkName, checkObject } = require('./primitives.js');
+const {
+  checkAlone,
+  checkBoolean,
+  checkInteger,
+  checkMaxConnections,
+  checkName,
+  checkObject,
+} = require('./primitives.js');
 
+/** Permissions of a file. */
+const MAX_MODE = 0o777;
 /** Bytes of a username, and of a password: RFC 1929 has one byte for their lengths. */
 const MAX_LOGIN = 255;
 
 /**
  * A forward as the addon takes it.
- * @typedef {{ kind: string, listen: object, target?: object, maxConnections?: number, username?: string,
- *   password?: string }} ForwardSpec
+ * @typedef {{ kind: string, listen: object, target?: object, maxConnections?: number, mode?: number, replaces?: boolean,
+ *   username?: string, password?: string }} ForwardSpec
  */
 
 /** @returns {ForwardSpec} */
@@ -24,6 +33,7 @@ function checkLocalForward(options) {
   warnUnknown(checkObject(options, 'options'), 'forwardLocal');
   return {
     kind: ForwardKind.Local,
+    ...checkFile(options),
     listen: checkListen(options),
     target: checkTarget(options),
     maxConnections: checkMaxConnections(options),
@@ -36,6 +46,7 @@ function checkDynamicForward(options) {
   warnUnknown(options, 'forwardDynamic');
   const spec = {
     kind: ForwardKind.Dynamic,
+    ...checkFile(options),
     listen: checkListen(options),
     maxConnections: checkMaxConnections(options),
   };
@@ -88,6 +99,14 @@ function checkListen({ localHost, localPort, localPath }) {
   return {
     host: checkHost(localHost ?? '127.0.0.1', 'options.localHost'),
     port: checkPort(localPort ?? 0, 'options.localPort', { min: 0 }),
+  };
+}
+
+/** How the file of a Unix socket is made. */
+function checkFile({ localPathMode, localPathReplace = false }) {
+  return {
+    mode: localPathMode === undefined ? undefined : checkInteger(localPathMode, 'options.localPathMode', 0, MAX_MODE),
+    replaces: checkBoolean(localPathReplace, 'options.localPathReplace'),
   };
 }
 

@@ -6,9 +6,14 @@ const { shorten } = require('../errors.js');
 
 /** Options of servers: the tunnel's own, and jump hosts. */
 const SERVER = `
-  agent agentKeys agentKeysFirst algorithms authHandler certificate host hostKey hostKeyAlias hostVerifier keepaliveCountMax
-  keepaliveInterval knownHosts passphrase password port privateKey proxyCommand rekey requiredRSASize revokedHostKeys sock
-  strictHostKeyChecking updateHostKeys username
+  agent agentKeys agentKeysFirst algorithms authHandler certificate hashKnownHosts host hostKey hostKeyAlias hostVerifier
+  keepaliveCountMax keepaliveInterval knownHosts knownHostsCommand noHostAuthenticationForLocalhost passphrase password port
+  privateKey proxyCommand rekey requiredRSASize revokedHostKeys sock strictHostKeyChecking updateHostKeys username
+`.match(/\S+/g);
+
+/** Options of forwards that listen here. */
+const LISTEN = `
+  localHost localPath localPathMode localPathReplace localPort maxConnections signal
 `.match(/\S+/g);
 
 /** By the objects that have them. @type {Record<string, string[]>} */
@@ -16,30 +21,20 @@ const OPTIONS = {
   SSHTunnel: [
     ...SERVER,
     ...`
-      forceIPv4 forceIPv6 forwardHost forwardPort idleTimeout jump keepAlive linger localAddress localHost localPort
-      maxConnections memoryLimit readyTimeout reconnect reusePort sessions signal tryKeyboard windowLimit
+      connectionAttempts forceIPv4 forceIPv6 forwardHost forwardPort idleTimeout jump keepAlive linger localAddress
+      localHost localPort maxConnections memoryLimit readyTimeout reconnect reusePort sessions signal tryKeyboard
+      windowLimit
     `.match(/\S+/g),
   ],
   jump: SERVER,
   privateKey: ['certificate', 'key', 'passphrase'],
   reconnect: ['initialDelay', 'maxAttempts', 'maxDelay'],
   rekey: ['bytes', 'seconds'],
-  forwardLocal: [
-    ...['forwardHost', 'forwardPath', 'forwardPort', 'localHost', 'localPath', 'localPort', 'maxConnections', 'signal'],
-  ],
-  forwardDynamic: ['localHost', 'localPath', 'localPort', 'maxConnections', 'password', 'signal', 'username'],
-  forwardRemote: [
-    ...[
-      'forwardHost',
-      'forwardPath',
-      'forwardPort',
-      'maxConnections',
-      'remoteHost',
-      'remotePath',
-      'remotePort',
-      'signal',
-    ],
-  ],
+  forwardLocal: ['forwardHost', 'forwardPath', 'forwardPort', ...LISTEN],
+  forwardDynamic: ['password', 'username', ...LISTEN],
+  forwardRemote: `
+    forwardHost forwardPath forwardPort maxConnections remoteHost remotePath remotePort signal
+  `.match(/\S+/g),
   connect: ['signal'],
   startListening: ['signal'],
   close: ['signal', 'timeout'],

@@ -10,6 +10,7 @@ const { checkHost, checkPort } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
 const {
   MAX_MILLISECONDS,
+  READY_TIMEOUT,
   checkBoolean,
   checkInteger,
   checkMaxConnections,
@@ -75,6 +76,7 @@ function readOptions(options, copies) {
     localAddress,
     forceIPv4 = false,
     forceIPv6 = false,
+    connectionAttempts = 1,
     sessions = 1,
     localHost = '127.0.0.1',
     localPort = 0,
@@ -84,7 +86,7 @@ function readOptions(options, copies) {
     linger = true,
     keepAlive = false,
     idleTimeout = 0,
-    readyTimeout = 20_000,
+    readyTimeout = READY_TIMEOUT,
     reconnect = false,
   } = options;
 
@@ -99,6 +101,7 @@ function readOptions(options, copies) {
     shell: process.platform === 'win32' ? process.env.comspec || 'cmd.exe' : process.env.SHELL || '/bin/sh',
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
+    connectionAttempts: checkInteger(connectionAttempts, 'options.connectionAttempts', 1, MAX_MILLISECONDS),
     sessions: checkInteger(sessions, 'options.sessions', 1, MAX_SESSIONS),
     localHost: checkHost(localHost, 'options.localHost'),
     localPort: checkPort(localPort, 'options.localPort', { min: 0 }),

@@ -8,6 +8,8 @@ const { invalidArgType, invalidArgValue, outOfRange } = require('../errors.js');
 const MAX_SHORT = 0xffff;
 /** Largest number of milliseconds: what Node's own timers take. */
 const MAX_MILLISECONDS = 2 ** 31 - 1;
+/** Milliseconds to connect in, by default. */
+const READY_TIMEOUT = 20_000;
 /** Largest limit of connections: more than any system has descriptors. */
 const MAX_CONNECTIONS = 2 ** 32 - 1;
 
@@ -77,6 +79,7 @@ function checkAlone(options, other) {
 module.exports = {
   MAX_MILLISECONDS,
   MAX_SHORT,
+  READY_TIMEOUT,
   checkAlone,
   checkBoolean,
   checkFunction,

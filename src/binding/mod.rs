@@ -5,7 +5,7 @@
 //! - [`exports`]: the functions of tunnels; `sockopt`: those of other sockets, [`socket_options`]: the
 //!   numbers of their options; [`key_files`]: those of `lib/ssh-config`. They take plain values that JavaScript has checked.
 //! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods; [`options`]: its options.
-//! - [`streams`]: the streams that JavaScript reads and writes.
+//! - `process`: what the command does to its process. [`streams`]: the streams that JavaScript reads and writes.
 //! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel;
 //!   [`types`] and [`errors`]: the objects in messages.
 
@@ -19,6 +19,8 @@ pub mod exports;
 pub mod key_files;
 pub mod observer;
 pub mod options;
+#[cfg(unix)]
+pub mod process;
 pub mod socket_options;
 #[cfg(unix)]
 pub mod sockopt;

@@ -54,6 +54,23 @@ pub(crate) fn since_boot() -> Duration {
     Duration::from_secs(3600) + FIRST.elapsed()
 }
 
+/// Makes this process the leader of a session of its own, without a terminal, and lets its standard
+/// error lead to `output`, if there is one.
+#[cfg(unix)]
+pub(crate) fn detach(output: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    // SAFETY: the call has no arguments.
+    if unsafe { libc::setsid() } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if let Some(output) = output {
+        // SAFETY: both descriptors are open, and nobody owns the second one, which stays open.
+        if unsafe { libc::dup2(output.as_raw_fd(), libc::STDERR_FILENO) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Returns how many descriptors the process may open; `None` if that is unknown.
 #[cfg(unix)]
 pub(crate) fn max_descriptors() -> Option<u64> {

@@ -29,6 +29,7 @@ pub use connect::proxy_command::{ProxyCommand, Tokens};
 pub use connect::sock::Sock;
 pub use error::{Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason};
 pub use host_key::known_hosts::ReadError;
+pub use host_key::known_hosts_command::KnownHostsCommand;
 pub use host_key::known_hosts_writer::WriteError;
 pub use host_key::pin::{Pin, PinError};
 pub use host_key::trust::{HostKeyInfo, Strictness, Trust};

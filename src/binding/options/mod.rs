@@ -18,7 +18,9 @@ use crate::binding::errors::Failure;
 use crate::binding::options::algorithms::AlgorithmLists;
 use crate::binding::types::enums::{AuthMethodName, Strictness};
 use crate::names;
-use crate::session::{Credentials, EncryptedSecret, KeyFile, Pin, Reconnect, Route, Target, Trust};
+use crate::session::{
+    Credentials, EncryptedSecret, KeyFile, KnownHostsCommand, Pin, Reconnect, Route, Target, Trust,
+};
 use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -66,6 +68,12 @@ pub struct Server {
     pub host_key_alias: Option<String>,
     /// Whether to write the host's other keys.
     pub update_host_keys: bool,
+    /// A program that prints lines of known hosts, and its arguments; none if it is empty.
+    pub known_hosts_command: Vec<String>,
+    /// Whether a server at a loopback address may have any key.
+    pub no_host_authentication_for_localhost: bool,
+    /// Whether the name of a host is written as a hash.
+    pub hash_known_hosts: bool,
     /// Files of revoked keys.
     pub revoked_host_keys: Vec<String>,
     /// The minimum bits of RSA keys.
@@ -98,6 +106,8 @@ pub struct Options {
     pub force_ipv4: bool,
     /// Whether only IPv6 addresses are dialed.
     pub force_ipv6: bool,
+    /// How often the first server is dialed before connecting fails.
+    pub connection_attempts: u32,
     /// The maximum number of sessions.
     pub sessions: u32,
     /// The address to listen on.
@@ -210,7 +220,12 @@ impl Options {
         for server in self.jump.iter().chain([&self.server]) {
             server.check_names()?;
         }
-        let dialing = routes::dialing(self.local_address, self.force_ipv4, self.force_ipv6)?;
+        let dialing = routes::dialing(
+            self.local_address,
+            self.force_ipv4,
+            self.force_ipv6,
+            self.connection_attempts,
+        )?;
         let shared = Shared {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
             windows: Windows {
@@ -298,6 +313,9 @@ impl Server {
                 .collect::<Result<_, _>>()
                 .map_err(named)?,
             known_hosts: self.known_hosts.into_iter().map(PathBuf::from).collect(),
+            command: known_hosts_command(self.known_hosts_command).map_err(named)?,
+            any_local: self.no_host_authentication_for_localhost,
+            hashes: self.hash_known_hosts,
             verifier: self.verifier,
             strictness: self.strict_host_key_checking.into(),
             alias: self.host_key_alias,
@@ -322,6 +340,13 @@ impl Server {
             windows: shared.windows,
         })
     }
+}
+
+fn known_hosts_command(words: Vec<String>) -> Result<Option<KnownHostsCommand>, Failure> {
+    let Some(program) = words.first().cloned() else { return Ok(None) };
+    let command = KnownHostsCommand::new(words);
+    let unknown = || invalid("knownHostsCommand", "an argument has an unknown token", &program);
+    command.map(Some).ok_or_else(unknown)
 }
 
 fn pin(text: &str) -> Result<Pin, Failure> {

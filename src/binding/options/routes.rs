@@ -30,11 +30,12 @@ pub(crate) fn unavailable(option: &str) -> Failure {
     Failure::new("ERR_FEATURE_UNAVAILABLE_ON_PLATFORM", message)
 }
 
-/// Returns the addresses to connect from and to. JavaScript has checked that at most one family is forced.
+/// Returns how the first server is dialed. JavaScript has checked that at most one family is forced.
 pub(crate) fn dialing(
     local: Option<String>,
     force_ipv4: bool,
     force_ipv6: bool,
+    attempts: u32,
 ) -> Result<Dialing, Failure> {
     let family = match (force_ipv4, force_ipv6) {
         (true, _) => Family::V4,
@@ -46,12 +47,12 @@ pub(crate) fn dialing(
         let message = format!("The property 'options.localAddress' {reason}. Received '{text}'");
         Failure::new("ERR_INVALID_ARG_VALUE", message)
     };
-    let Some(text) = local else { return Ok(Dialing { local_address: None, family }) };
+    let Some(text) = local else { return Ok(Dialing { local_address: None, family, attempts }) };
     let Ok(address) = text.parse::<IpAddr>() else {
         return Err(invalid(&text, "must be an IP address"));
     };
     if !family.contains(address) {
         return Err(invalid(&text, "must be of the family that is forced"));
     }
-    Ok(Dialing { local_address: Some(address), family })
+    Ok(Dialing { local_address: Some(address), family, attempts })
 }

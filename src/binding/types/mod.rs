@@ -16,7 +16,7 @@ use crate::binding::types::enums::{ClosedBy, ConnectionState, ForwardKind};
 use crate::names;
 use crate::net::linger::Linger;
 use crate::session::{self, HostKeyInfo};
-use crate::tunnel::{self, Endpoint, ForwardOptions, ForwardSpec, Login};
+use crate::tunnel::{self, Endpoint, ForwardOptions, ForwardSpec, Login, SocketFile};
 
 /// The LINGER structure.
 #[napi(object, js_name = "Linger", object_from_js = false)]
@@ -119,6 +119,10 @@ pub struct ForwardOption {
     pub target: Option<EndpointOption>,
     /// The maximum number of simultaneous connections; unlimited without it.
     pub max_connections: Option<u32>,
+    /// The permissions of the file of a local Unix socket; for this user only without them.
+    pub mode: Option<u32>,
+    /// Whether a local Unix socket replaces the file of another one.
+    pub replaces: Option<bool>,
     /// The username that clients of a dynamic forward have to send; together with the password.
     pub username: Option<String>,
     /// Together with the username.
@@ -251,7 +255,12 @@ impl TryFrom<ForwardOption> for ForwardOptions {
                 ForwardSpec::Dynamic { listen, login }
             }
         };
-        Ok(Self { spec, max_connections: option.max_connections })
+        let SocketFile { mode, .. } = SocketFile::default();
+        let file = SocketFile {
+            mode: option.mode.unwrap_or(mode),
+            replaces: option.replaces.unwrap_or_default(),
+        };
+        Ok(Self { spec, max_connections: option.max_connections, file })
     }
 }
 

@@ -77,8 +77,9 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
         reply_timeout: connector.target.ready_timeout,
         ..Setup::new(credentials)
     };
+    let is_local = stream.is_local();
     let mut session = Session::new(Client::new(setup, random), stream);
-    match connector.run(&mut session).await {
+    match connector.run(&mut session, is_local).await {
         Ok(()) => Ok(session),
         Err(error) => {
             // Tells the server why, if the socket takes it at once.
@@ -170,17 +171,20 @@ impl Connector<'_> {
     }
 
     /// Exchanges keys, verifies the host key and authenticates.
-    async fn run(&mut self, session: &mut Session) -> Result<(), Error> {
+    ///
+    /// `is_local`: the server is at a loopback address.
+    async fn run(&mut self, session: &mut Session, is_local: bool) -> Result<(), Error> {
         let agent = self.target.credentials.agent.clone();
         let mut responder = Responder::new(agent, self.prompt.clone());
         loop {
             while let Some(event) = session.client.next_event()? {
                 match event {
                     Event::HostKey(key) => {
-                        let known = self.verify_host_key(key).await.inspect_err(|_| {
-                            // Tells the server without the details, which are for the user.
-                            let _ = session.client.trust(false);
-                        })?;
+                        let known =
+                            self.verify_host_key(key, is_local).await.inspect_err(|_| {
+                                // Tells the server without the details, which are for the user.
+                                let _ = session.client.trust(false);
+                            })?;
                         if let Some(known) = known {
                             session.client.request_host_keys(known);
                         }
@@ -224,7 +228,11 @@ impl Connector<'_> {
 
     /// Verifies the host key by pins and files, then by the strictness or the application. Returns
     /// the keys that the files have, if other keys of the host may be added.
-    async fn verify_host_key(&mut self, key: HostKey) -> Result<Option<Vec<Vec<u8>>>, Error> {
+    async fn verify_host_key(
+        &mut self,
+        key: HostKey,
+        is_local: bool,
+    ) -> Result<Option<Vec<Vec<u8>>>, Error> {
         let step = "the decision about the host key";
         let plain = key.key().clone();
         let info = HostKeyInfo {
@@ -236,7 +244,11 @@ impl Connector<'_> {
             fingerprint: plain.fingerprint(),
         };
         let verified = self.with_files(step, move |trust, host, port| {
-            let decision = trust.verify(host, port, &key)?;
+            let decision = if is_local {
+                trust.verify_local(host, port, &key)?
+            } else {
+                trust.verify(host, port, &key)?
+            };
             Ok((decision, trust.updatable_keys(host, port, &key)?))
         });
         let (decision, known) = verified.await?;

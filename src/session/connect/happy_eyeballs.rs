@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::net::error_code::{lookup_code, system_code};
 use crate::session::Error;
@@ -15,13 +15,24 @@ use crate::session::Error;
 /// RFC 8305, section 5, recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Addresses that a TCP connection may use.
-#[derive(Debug, Default)]
+/// Time between two attempts to connect, as in OpenSSH.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// How a TCP connection is made.
+#[derive(Debug)]
 pub struct Dialing {
     /// Local address; `None` lets the system choose.
     pub local_address: Option<IpAddr>,
     /// Address family of the host.
     pub family: Family,
+    /// Number of attempts: each tries every address of the host.
+    pub attempts: u32,
+}
+
+impl Default for Dialing {
+    fn default() -> Self {
+        Self { local_address: None, family: Family::Any, attempts: 1 }
+    }
 }
 
 /// Address family.
@@ -64,7 +75,16 @@ pub(crate) async fn dial(host: &str, port: u16, dialing: &Dialing) -> Result<Tcp
         return Err(unknown("ENOTFOUND".into()));
     }
     let local = dialing.local_address;
-    let stream = race(addresses, |address| connect(address, local)).await.map_err(|failure| {
+    let mut left = dialing.attempts;
+    let connected = loop {
+        let outcome = race(addresses.clone(), |address| connect(address, local)).await;
+        left = left.saturating_sub(1);
+        if outcome.is_ok() || left == 0 {
+            break outcome;
+        }
+        sleep(RETRY_DELAY).await;
+    };
+    let stream = connected.map_err(|failure| {
         let Failure { syscall, error } = failure;
         let address = match local {
             Some(local) if syscall == "bind" => local.to_string(),
@@ -314,18 +334,18 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
             let port = listener.local_addr().expect("address").port();
             let local = Some(Ipv4Addr::new(127, 0, 0, 2).into());
-            let dialing = Dialing { local_address: local, family: Family::Any };
+            let dialing = Dialing { local_address: local, ..Dialing::default() };
             let dialed = dial("localhost", port, &dialing).await.expect("connected");
             let (_, peer) = listener.accept().await.expect("accepted");
             assert_eq!(Some(peer.ip()), local);
             assert!(dialed.nodelay().expect("an option of TCP"));
 
-            let dialing = Dialing { local_address: None, family: Family::V6 };
+            let dialing = Dialing { family: Family::V6, ..Dialing::default() };
             let error = dial("127.0.0.1", port, &dialing).await.expect_err("no such address");
             assert_eq!(error.to_string(), "getaddrinfo ENOTFOUND 127.0.0.1");
 
             let local = Some(Ipv4Addr::new(192, 0, 2, 1).into());
-            let dialing = Dialing { local_address: local, family: Family::V4 };
+            let dialing = Dialing { local_address: local, family: Family::V4, attempts: 1 };
             let error = dial("127.0.0.1", port, &dialing).await.expect_err("not of this machine");
             assert_eq!(error.to_string(), "bind EADDRNOTAVAIL 192.0.2.1");
         });

@@ -98,6 +98,12 @@ impl Stream {
         }
     }
 
+    /// Returns whether this is TCP to a loopback address.
+    pub(crate) fn is_local(&self) -> bool {
+        let address = self.tcp().and_then(|socket| socket.peer_addr().ok()?.as_socket());
+        address.is_some_and(|address| address.ip().is_loopback())
+    }
+
     /// Returns why the connection has ended, if its bridge knows.
     pub(crate) fn close_reason(&self) -> Option<Error> {
         self.guard.as_ref().and_then(Guard::close_reason)

@@ -19,8 +19,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// Start of a file in UTF-16.
 pub(crate) const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 /// Start of a hashed name, and the length of its salt and hash in bytes.
-const HASHED: &[u8] = b"|1|";
-const HASH_LENGTH: usize = 20;
+pub(crate) const HASHED: &[u8] = b"|1|";
+pub(crate) const HASH_LENGTH: usize = 20;
 
 /// A file of host keys exists and cannot be read, or a line of it cannot.
 ///
@@ -49,6 +49,14 @@ pub enum ReadError {
         /// Reason.
         reason: String,
     },
+    /// The program that prints lines has failed.
+    #[error("the KnownHostsCommand {program} has failed: {reason}")]
+    Command {
+        /// The program.
+        program: String,
+        /// Reason.
+        reason: String,
+    },
     /// The file has a format that is not supported.
     #[error("the {what} file {} is {kind}, which is not supported", path.display())]
     Kind {
@@ -65,10 +73,11 @@ impl From<ReadError> for Error {
     fn from(error: ReadError) -> Self {
         let text = error.to_string();
         let (file, line) = match error {
-            ReadError::File { path, .. } | ReadError::Kind { path, .. } => (path, None),
-            ReadError::Line { path, number, .. } => (path, Some(number)),
+            ReadError::File { path, .. } | ReadError::Kind { path, .. } => (Some(path), None),
+            ReadError::Line { path, number, .. } => (Some(path), Some(number)),
+            ReadError::Command { .. } => (None, None),
         };
-        Error::HostKeyFile { text, file: Some(file), line }
+        Error::HostKeyFile { text, file, line }
     }
 }
 
@@ -154,9 +163,11 @@ enum Damage {
     CarriageReturn,
 }
 
+/// Purpose of the files, in errors.
+const WHAT: &str = "known hosts";
+
 /// Returns the lines of a file that are about the host, in order; none if there is no file.
 pub(crate) fn lines(path: &Path, names: &Names) -> Result<Vec<Line>, ReadError> {
-    const WHAT: &str = "known hosts";
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(error)
@@ -169,7 +180,12 @@ pub(crate) fn lines(path: &Path, names: &Names) -> Result<Vec<Line>, ReadError> 
             return Err(ReadError::File { what: WHAT, path: path.to_owned(), source });
         }
     };
-    find(&text, names).map_err(|(number, damage)| ReadError::Line {
+    lines_of(&text, path, names)
+}
+
+/// Returns the lines of a text that are about the host, in order. `path` is for errors.
+pub(crate) fn lines_of(text: &[u8], path: &Path, names: &Names) -> Result<Vec<Line>, ReadError> {
+    find(text, names).map_err(|(number, damage)| ReadError::Line {
         what: WHAT,
         path: path.to_owned(),
         number,

@@ -5,9 +5,12 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
+use base64ct::{Base64, Encoding};
 use ssh_proto::key::PublicKey;
 
-use crate::session::host_key::known_hosts::UTF_16;
+use crate::random::random;
+use crate::session::host_key::known_hosts::{HASH_LENGTH, HASHED, UTF_16};
 use crate::session::{Error, Trust};
 
 /// Characters that would make a name a pattern, a list, a hash, a marker or several fields.
@@ -47,24 +50,29 @@ impl Trust {
     /// Adds the key of a host to the first file. Blocks the thread.
     pub fn write(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), WriteError> {
         let path = self.known_hosts.first().ok_or(WriteError::NoFile)?;
-        append(path, &self.names(host, port).full, &[key])
+        append(path, &self.names(host, port).full, &[key], self.hashes)
     }
 }
 
 /// Appends a line for each key, in one write, so that lines of other programs do not mix with them.
 /// Creates the file and its folder if necessary.
-pub(crate) fn append(path: &Path, name: &str, keys: &[&PublicKey]) -> Result<(), WriteError> {
+pub(crate) fn append(
+    path: &Path,
+    name: &str,
+    keys: &[&PublicKey],
+    hashes: bool,
+) -> Result<(), WriteError> {
     let plain = name.strip_prefix('[').and_then(|name| name.rsplit_once("]:"));
     let bare = plain.map_or(name, |(bare, _)| bare);
     let bad = |c: char| c.is_whitespace() || c.is_control() || RESERVED.contains(&c);
     if bare.is_empty() || bare.contains(['[', ']']) || bare.contains(bad) {
         return Err(WriteError::Name(name.to_owned()));
     }
-    append_lines(path, name, keys)
+    append_lines(path, name, keys, hashes)
         .map_err(|error| WriteError::Write { path: path.to_owned(), source: Arc::new(error) })
 }
 
-fn append_lines(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> {
+fn append_lines(path: &Path, name: &str, keys: &[&PublicKey], hashes: bool) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         make_folder(folder)?;
     }
@@ -74,6 +82,7 @@ fn append_lines(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> 
         text.push('\n');
     }
     for key in keys {
+        let name = if hashes { hashed(name) } else { name.to_owned() };
         text.push_str(&format!("{name} {}\n", key.line()));
     }
     // A second write for the rest could follow a line of another program.
@@ -81,6 +90,17 @@ fn append_lines(path: &Path, name: &str, keys: &[&PublicKey]) -> io::Result<()> 
         return Err(io::ErrorKind::StorageFull.into());
     }
     Ok(())
+}
+
+/// Returns the hash of a name, with a salt of its own, as `ssh-keygen -H` writes it.
+fn hashed(name: &str) -> String {
+    let mut salt = [0; HASH_LENGTH];
+    random(&mut salt);
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
+    let hash = hmac::sign(&key, name.as_bytes());
+    let encode = |bytes: &[u8]| Base64::encode_string(bytes);
+    let start = String::from_utf8_lossy(HASHED);
+    format!("{start}{}|{}", encode(&salt), encode(hash.as_ref()))
 }
 
 /// Creates the last folder of a path, as ssh creates `~/.ssh`, with access for the user only.
@@ -158,9 +178,25 @@ mod tests {
     }
 
     #[test]
+    fn a_hashed_name_is_known_and_each_line_has_its_own_salt() {
+        let file = File::new("");
+        let trust = Trust { hashes: true, ..trust(&[], &[&file], false) };
+        trust.write("Gateway.example.org", 2222, key(ED25519).key()).unwrap();
+        trust.write(HOST, 2222, key(OTHER).key()).unwrap();
+        let text = text(file.path());
+        assert!(text.lines().all(|line| line.starts_with("|1|")) && !text.contains(HOST), "{text}");
+        let mut names: Vec<_> = text.lines().filter_map(|line| line.split(' ').next()).collect();
+        names.dedup();
+        assert_eq!(names.len(), 2);
+        for line in [ED25519, OTHER] {
+            assert_eq!(trust.verify(HOST, 2222, &key(line)).unwrap(), HostKeyDecision::Trusted);
+        }
+    }
+
+    #[test]
     fn a_last_line_without_a_line_feed_gets_one() {
         let file = File::new("# without an end");
-        append(file.path(), HOST, &[key(ED25519).key(), key(OTHER).key()]).unwrap();
+        append(file.path(), HOST, &[key(ED25519).key(), key(OTHER).key()], false).unwrap();
         let lines = format!("# without an end\n{HOST} {ED25519}\n{HOST} {OTHER}\n");
         assert_eq!(text(file.path()), lines);
     }
@@ -169,7 +205,7 @@ mod tests {
     fn the_contents_of_a_file_stay_as_they_are() {
         for before in [&b"# caf\xe9\xff\r\n"[..], b"\xef\xbb\xbf# \0 x\n", b"\0\n", b"x \r\n\n"] {
             let file = File::bytes(before);
-            append(file.path(), HOST, &[key(ED25519).key()]).unwrap();
+            append(file.path(), HOST, &[key(ED25519).key()], false).unwrap();
             let after = [before, format!("{HOST} {ED25519}\n").as_bytes()].concat();
             assert_eq!(fs::read(file.path()).unwrap(), after);
         }
@@ -177,7 +213,7 @@ mod tests {
         for before in [&b"\xff\xfea\0\n\0"[..], b"\xfe\xff\0a\0\n", b"a b c\na\0\n\0", b"\xff\xfe"]
         {
             let file = File::bytes(before);
-            let error = append(file.path(), HOST, &[key(ED25519).key()]).unwrap_err();
+            let error = append(file.path(), HOST, &[key(ED25519).key()], false).unwrap_err();
             assert!(error.to_string().contains("UTF-16"), "{error}");
             assert_eq!(fs::read(file.path()).unwrap(), before);
         }
@@ -189,7 +225,7 @@ mod tests {
         let bad =
             ["*", "h?st", "!host", "a,b", "|1|a|b", "@revoked", "#host", "a b", "a\tb", "a\n"];
         for name in bad.into_iter().chain(["", "[host]", "a[", "\u{1b}[2J"]) {
-            let error = append(file.path(), name, &[key(ED25519).key()]).unwrap_err();
+            let error = append(file.path(), name, &[key(ED25519).key()], false).unwrap_err();
             assert!(matches!(error, WriteError::Name(_)), "{name}: {error}");
             let error = trust(&[], &[&file], false).write(name, 2222, key(ED25519).key());
             assert!(matches!(error, Err(WriteError::Name(_))), "{name}");
@@ -202,9 +238,9 @@ mod tests {
         let folder = env::temp_dir().join(format!("record-{}", process::id()));
         let path = folder.join("known_hosts");
         let far = folder.join("below").join("deeper").join("known_hosts");
-        let error = append(&far, HOST, &[key(ED25519).key()]).unwrap_err();
+        let error = append(&far, HOST, &[key(ED25519).key()], false).unwrap_err();
         assert!(error.to_string().contains(&*far.to_string_lossy()), "{error}");
-        append(&path, HOST, &[key(ED25519).key()]).unwrap();
+        append(&path, HOST, &[key(ED25519).key()], false).unwrap();
         assert_eq!(text(&path), format!("{HOST} {ED25519}\n"));
         #[cfg(unix)]
         for (path, mode) in [(&folder, 0o700), (&path, 0o600)] {
@@ -223,7 +259,8 @@ mod tests {
                 let path = file.path();
                 scope.spawn(move || {
                     for _ in 0..50 {
-                        append(path, &format!("host{number}"), &[key(ED25519).key()]).unwrap();
+                        append(path, &format!("host{number}"), &[key(ED25519).key()], false)
+                            .unwrap();
                     }
                 });
             }

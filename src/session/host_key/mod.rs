@@ -1,11 +1,13 @@
 //! Whether a host key is trusted.
 //!
 //! - `trust`: the sources of trust; `verify`: the decision; `pin`: keys that the application names;
-//!   `known_hosts`: files of keys; `certificate`: host certificates; `revoked`: files of revoked keys.
+//!   `known_hosts`: files of keys; `known_hosts_command`: a program that prints their lines;
+//!   `certificate`: host certificates; `revoked`: files of revoked keys.
 //! - `known_hosts_writer`: adds keys to a file; `update`: other keys of a known host (UpdateHostKeys).
 
 pub(crate) mod certificate;
 pub(crate) mod known_hosts;
+pub(crate) mod known_hosts_command;
 pub(crate) mod known_hosts_writer;
 pub(crate) mod pin;
 pub(crate) mod revoked;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use ssh_proto::{AlgorithmKind, Algorithms};
 
+use crate::session::host_key::known_hosts_command::KnownHostsCommand;
 use crate::session::host_key::pin::Pin;
 
 /// Sources of trust in a host key. A key without a match in any of them is treated by `strictness`.
@@ -13,6 +14,13 @@ pub struct Trust {
     pub pins: Vec<Pin>,
     /// Files of known hosts, in order. A file that does not exist counts as empty.
     pub known_hosts: Vec<PathBuf>,
+    /// A program that prints further lines, after those of the files.
+    pub command: Option<KnownHostsCommand>,
+    /// Whether a server at a loopback address is trusted with any key that is not revoked, unless
+    /// it has an alias.
+    pub any_local: bool,
+    /// Whether the name of a host is written as a hash.
+    pub hashes: bool,
     /// Whether the application decides about a key that is not known.
     pub verifier: bool,
     /// Treatment of a key that is not known.
@@ -34,6 +42,9 @@ impl Default for Trust {
         Self {
             pins: Vec::new(),
             known_hosts: Vec::new(),
+            command: None,
+            any_local: false,
+            hashes: false,
             verifier: false,
             strictness: Strictness::default(),
             alias: None,

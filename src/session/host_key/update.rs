@@ -57,7 +57,7 @@ impl Trust {
             None => {}
         })?;
         match file {
-            Some(file) if !added.is_empty() => Ok(append(&file, &names.full, &added)?),
+            Some(file) if !added.is_empty() => Ok(append(&file, &names.full, &added, self.hashes)?),
             Some(_) | None => Ok(()),
         }
     }

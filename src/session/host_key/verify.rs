@@ -8,6 +8,7 @@ use ssh_proto::key::{Certificate, HostKey, PublicKey};
 
 use super::{certificate, revoked};
 use crate::session::host_key::known_hosts::{self, Line, Marker, Names, ReadError};
+use crate::session::host_key::known_hosts_command::Purpose;
 use crate::session::{FileLine, HostKeyReason, HostKeyRefusal, Strictness, Trust};
 
 /// Decision about a host key.
@@ -61,6 +62,27 @@ impl Trust {
         port: u16,
         offered: &HostKey,
     ) -> Result<HostKeyDecision, ReadError> {
+        self.decide(host, port, offered, false)
+    }
+
+    /// Verifies the key that a server at a loopback address offers: with `any_local` and without an
+    /// alias, only its size and the files of revoked keys count. Blocks the thread.
+    pub(crate) fn verify_local(
+        &self,
+        host: &str,
+        port: u16,
+        offered: &HostKey,
+    ) -> Result<HostKeyDecision, ReadError> {
+        self.decide(host, port, offered, self.any_local && self.alias.is_none())
+    }
+
+    fn decide(
+        &self,
+        host: &str,
+        port: u16,
+        offered: &HostKey,
+        accepts_any: bool,
+    ) -> Result<HostKeyDecision, ReadError> {
         let names = self.names(host, port);
         let key = offered.key();
         let (key_type, fingerprint) = (key.key_type(), key.fingerprint());
@@ -82,7 +104,8 @@ impl Trust {
             );
             return refused(HostKeyReason::Invalid, None, text);
         }
-        let mut found = self.search(&names, offered)?;
+        let mut found =
+            if accepts_any { Findings::default() } else { self.search(&names, offered)? };
         self.search_revoked(offered, &mut found)?;
         if let Some(line) = found.revoked {
             let text = format!(
@@ -99,6 +122,9 @@ impl Trust {
                 names.full,
             );
             return refused(HostKeyReason::Revoked, Some(line), text);
+        }
+        if accepts_any {
+            return Ok(HostKeyDecision::Trusted);
         }
         // A line without the port does not help where one with it has another key.
         let known = found.known || found.known_by_bare_name && found.other.is_none();
@@ -173,7 +199,7 @@ impl Trust {
     pub fn known_keys(&self, host: &str, port: u16) -> Result<KnownKeys, ReadError> {
         let mut known = KnownKeys::default();
         let (mut keys, mut revoked) = (Vec::new(), Vec::new());
-        self.each_line(&self.names(host, port), |_, line| match line.marker {
+        self.each_line_for(&self.names(host, port), Purpose::Order, |_, line| match line.marker {
             None => keys.push(line.key.clone()),
             Some(Marker::CertAuthority) => known.authority = true,
             Some(Marker::Revoked) => revoked.push(line.key.blob().to_vec()),
@@ -205,7 +231,23 @@ impl Trust {
         }
     }
 
-    /// Calls `look` with every line about the host, in order.
+    /// Calls `look` with every line about the host: those of the files in order, then those that the
+    /// program prints.
+    fn each_line_for(
+        &self,
+        names: &Names,
+        purpose: Purpose<'_>,
+        mut look: impl FnMut(&Path, &Line),
+    ) -> Result<(), ReadError> {
+        self.each_line(names, &mut look)?;
+        if let Some(command) = &self.command {
+            let place = command.place();
+            command.lines(names, purpose)?.iter().for_each(|line| look(&place, line));
+        }
+        Ok(())
+    }
+
+    /// Calls `look` with every line of the files about the host, in order.
     ///
     /// A line without the port may be about another server, so it cannot refuse a key. It can
     /// accept one, as with OpenSSH.
@@ -237,7 +279,7 @@ impl Trust {
     fn search(&self, names: &Names, offered: &HostKey) -> Result<Findings, ReadError> {
         let (key, certificate) = (offered.key(), offered.certificate());
         let mut found = Findings::default();
-        self.each_line(names, |path, line| {
+        self.each_line_for(names, Purpose::Verify(offered), |path, line| {
             let at = || FileLine { path: path.to_owned(), number: line.number };
             // As with OpenSSH, a certificate counts as its key in lines without a marker.
             let listed = line.key.blob();

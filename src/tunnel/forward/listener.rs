@@ -19,6 +19,7 @@ use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 #[cfg(windows)]
 use crate::net::sys;
+use crate::tunnel::forward::spec::SocketFile;
 use crate::tunnel::{Endpoint, Error};
 
 /// The maximum number of connections that wait to be accepted; the system reduces it to its limit.
@@ -65,7 +66,11 @@ pub(crate) struct Accepted {
 ///
 /// With `reuse_port`, other listeners with the same option may share the port, and the system
 /// distributes the connections; see [`CAN_REUSE_PORT`]. Unix sockets cannot be shared.
-pub(crate) async fn listen(address: Endpoint, reuse_port: bool) -> Result<Listener, Error> {
+pub(crate) async fn listen(
+    address: Endpoint,
+    reuse_port: bool,
+    file: SocketFile,
+) -> Result<Listener, Error> {
     match &address {
         Endpoint::Tcp { host, port } => {
             let found = lookup_host((&**host, *port)).await;
@@ -73,7 +78,7 @@ pub(crate) async fn listen(address: Endpoint, reuse_port: bool) -> Result<Listen
                 found.map_err(|error| Error::lookup(address.to_string(), &error))?.collect();
             Listener::bind(&addresses, reuse_port)
         }
-        Endpoint::Unix(path) => Listener::bind_path(path),
+        Endpoint::Unix(path) => Listener::bind_path(path, file),
     }
     .map_err(|error| Error::listen("listen", address.to_string(), &error))
 }
@@ -99,13 +104,13 @@ impl Listener {
     }
 
     #[cfg(unix)]
-    fn bind_path(path: &str) -> io::Result<Self> {
-        let (listener, name) = bind_path(path)?;
+    fn bind_path(path: &str, file: SocketFile) -> io::Result<Self> {
+        let (listener, name) = bind_path(path, file)?;
         Ok(Self { listener: Kind::Unix(listener, name), paused_until: None, is_short: false })
     }
 
     #[cfg(not(unix))]
-    fn bind_path(_: &str) -> io::Result<Self> {
+    fn bind_path(_: &str, _: SocketFile) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
@@ -229,21 +234,36 @@ fn set_reuse_port(_: &Socket) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Binds a Unix socket. An existing file is an error, as with OpenSSH without
-/// `StreamLocalBindUnlink`: EADDRINUSE.
+/// Binds a Unix socket. An existing file is replaced or an error, EADDRINUSE, as with OpenSSH with
+/// and without `StreamLocalBindUnlink`.
 #[cfg(unix)]
-fn bind_path(path: &str) -> io::Result<(UnixListener, Name)> {
+fn bind_path(path: &str, file: SocketFile) -> io::Result<(UnixListener, Name)> {
     use std::fs::{Permissions, set_permissions};
     use std::os::unix::fs::PermissionsExt;
 
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    let address = socket2::SockAddr::unix(path)?;
+    if file.replaces {
+        remove_socket(path)?;
+    }
+    socket.bind(&address)?;
     let name = Name::new(path.into())?;
-    // For this user only, whatever the umask of the process. No client can connect before listen().
-    set_permissions(path, Permissions::from_mode(0o600))?;
+    // Whatever the umask of the process is. No client can connect before listen().
+    set_permissions(path, Permissions::from_mode(file.mode))?;
     socket.listen(BACKLOG)?;
     Ok((UnixListener::from_std(socket.into())?, name))
+}
+
+/// Removes a socket, and no file of another kind.
+#[cfg(unix)]
+fn remove_socket(path: &str) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+
+    match std::fs::symlink_metadata(path) {
+        Ok(file) if file.file_type().is_socket() => std::fs::remove_file(path),
+        _ => Ok(()),
+    }
 }
 
 /// The file of a bound Unix socket. Dropping this removes the file, unless it has been replaced.

@@ -33,6 +33,22 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// How the file of a Unix socket is made that a forward listens on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketFile {
+    /// The permissions.
+    pub mode: u32,
+    /// Whether a file that is there already is removed.
+    pub replaces: bool,
+}
+
+impl Default for SocketFile {
+    /// For this user only, and never in place of another file.
+    fn default() -> Self {
+        Self { mode: 0o600, replaces: false }
+    }
+}
+
 /// The kind of a forward, with its addresses.
 #[derive(Clone, Debug)]
 pub enum ForwardSpec {
@@ -77,11 +93,13 @@ pub struct ForwardOptions {
     pub spec: ForwardSpec,
     /// The maximum number of simultaneous connections; `None`: unlimited.
     pub max_connections: Option<u32>,
+    /// How the file of a local Unix socket is made.
+    pub file: SocketFile,
 }
 
 impl From<ForwardSpec> for ForwardOptions {
     fn from(spec: ForwardSpec) -> Self {
-        Self { spec, max_connections: None }
+        Self { spec, max_connections: None, file: SocketFile::default() }
     }
 }
 

@@ -22,13 +22,14 @@ use crate::runtime::ready_list::{ReadyList, ReadyWaker};
 use crate::tunnel::Error;
 use crate::tunnel::forward::listener::{Listener, listen};
 use crate::tunnel::forward::remote::{Cancelled, ForwardRequest, Remote, SessionId};
-use crate::tunnel::forward::spec::{ForwardInfo, ForwardOptions, ForwardSpec};
+use crate::tunnel::forward::spec::{ForwardInfo, ForwardOptions, ForwardSpec, SocketFile};
 use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::shared::Shared;
 
 struct Forward {
     spec: ForwardSpec,
     max_connections: Option<u32>,
+    file: SocketFile,
     state: State,
     /// The callers waiting for it to listen.
     starting: Vec<Reply<ForwardInfo>>,
@@ -52,14 +53,14 @@ enum State {
 
 impl Forward {
     fn new(options: ForwardOptions, ready: Arc<ReadyWaker<i64>>) -> Self {
-        let ForwardOptions { spec, max_connections } = options;
+        let ForwardOptions { spec, max_connections, file } = options;
         let waker = ready.clone().into();
         let state = match &spec {
             ForwardSpec::Local { .. } | ForwardSpec::Dynamic { .. } => State::Waiting,
             ForwardSpec::Remote { listen, .. } => State::Remote(Remote::new(listen.clone())),
         };
         let (starting, is_full, due) = (Vec::new(), false, None);
-        Self { spec, max_connections, state, starting, ready, waker, is_full, due }
+        Self { spec, max_connections, file, state, starting, ready, waker, is_full, due }
     }
 
     fn info(&self, id: i64) -> Option<ForwardInfo> {
@@ -301,7 +302,7 @@ impl Forwards {
         if let Some(info) = forward.info(id) {
             forward.reply(&Ok(info));
         } else if matches!(forward.state, State::Waiting) {
-            let work = listen(forward.spec.listen().clone(), self.reuse_port);
+            let work = listen(forward.spec.listen().clone(), self.reuse_port, forward.file);
             forward.state = State::Binding(Box::pin(work));
             self.binding.insert(id);
         }

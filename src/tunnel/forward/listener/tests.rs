@@ -135,11 +135,12 @@ fn a_unix_socket_is_for_this_user_and_is_removed_with_the_listener() {
     let path = std::env::temp_dir().join(name);
     let text = path.to_str().expect("text");
     runtime::handle().block_on(async {
-        let mut listener = Listener::bind_path(text).expect("bind");
+        let mut listener = Listener::bind_path(text, SocketFile::default()).expect("bind");
         assert_eq!(listener.address(), Endpoint::Unix(text.into()));
         let mode = std::fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        let error = Listener::bind_path(text).err().expect("the address is in use");
+        let error =
+            Listener::bind_path(text, SocketFile::default()).err().expect("the address is in use");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
         let _peer = tokio::net::UnixStream::connect(&path).await.expect("connect");
         let accepted = accept(&mut listener).await;
@@ -148,7 +149,7 @@ fn a_unix_socket_is_for_this_user_and_is_removed_with_the_listener() {
         assert!(!path.exists());
 
         // A file that has replaced it stays.
-        let listener = Listener::bind_path(text).expect("bind");
+        let listener = Listener::bind_path(text, SocketFile::default()).expect("bind");
         std::fs::remove_file(&path).expect("removed");
         std::fs::write(&path, "").expect("written");
         drop(listener);

@@ -1,0 +1,6 @@
+'use strict';
+
+/** The exit status of every failure, as with ssh. */
+const FAILED = 255;
+
+module.exports = { FAILED };

@@ -1,0 +1,21 @@
+//! The process itself, for the command in the background.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use napi_derive::napi;
+
+use crate::binding::errors::Failure;
+use crate::net::sys;
+
+/// Leaves the terminal and its session; with `is_silent`, standard error leads nowhere from then on.
+#[napi(catch_unwind)]
+pub fn detach(is_silent: bool) -> Option<Failure> {
+    let null = || File::options().write(true).open("/dev/null");
+    let detached = if is_silent {
+        null().and_then(|null| sys::detach(Some(null.as_fd())))
+    } else {
+        sys::detach(None)
+    };
+    detached.err().map(|error| Failure::of_system("setsid", &error))
+}
