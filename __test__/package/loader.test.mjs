@@ -142,6 +142,59 @@ test('an environment variable that names no binary is an error with its name', a
   assert.match(error.message, /NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: .*\/nowhere\.node/);
 });
 
+test('the command without its binary prints one line, and --help and --version work', async () => {
+  const path = copy();
+  cpSync(join(ROOT, 'bin'), join(path, 'bin'), { recursive: true });
+  const command = async (...args) => {
+    const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' };
+    const { code, stdout, stderr } = await run(process.execPath, ['bin/sshtunnel.js', ...args], { cwd: path, env });
+    return [code, stdout, stderr];
+  };
+  for (const flag of ['--version', '-V', '-vV'])
+    assert.deepEqual(await command(flag), [0, `sshtunnel ${version}\n`, '']);
+  const [code, help, stderr] = await command('--help');
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.match(help, /^usage: sshtunnel /);
+  for (const args of [['h'], ['-L', '1:a:1', 'h'], ['-f', '-D', '1', 'h'], ['-W', 'a:1', 'h'], ['-J', 'a', 'h']]) {
+    const [status, stdout, text] = await command(...args);
+    assert.deepEqual([status, stdout], [255, '']);
+    assert.match(text, /^sshtunnel: sshtunnel-native has no binary .*\n$/);
+  }
+  for (const [args, text] of [
+    [[], /a destination is missing/],
+    [['-Z', 'h'], /unknown option -- Z/],
+  ]) {
+    const [status, , words] = await command(...args);
+    assert.equal(status, 255);
+    assert.match(words, text);
+  }
+});
+
+test('a loader that gives something else than the addon is an error that says so', async () => {
+  const path = copy();
+  const file = join(path, 'other.js');
+  for (const [source, what] of [
+    ["module.exports = '/assets/1f2e.node'", "'/assets/1f2e.node'"],
+    ['module.exports = {}', 'object'],
+    ["module.exports = { default: 'x' }", 'object'],
+    ['module.exports = undefined', 'undefined'],
+    ['module.exports = { attach: 1 }', 'object'],
+  ]) {
+    writeFileSync(file, source);
+    // As a file that was built, and as the one that the environment names.
+    const extension = "require('module')._extensions['.node'] = (module) => { module.exports = require('./other.js') }";
+    writeFileSync(join(path, here.binary), '');
+    for (const how of [{ first: extension }, { env: { NAPI_RS_NATIVE_LIBRARY_PATH: file } }]) {
+      const { code, message } = await failure(path, how);
+      assert.equal(code, 'ERR_TUNNEL_NO_BINARY');
+      assert.ok(message.includes(`gives something else (${what})`) && message.includes('external'), message);
+    }
+  }
+  // As some bundlers wrap modules.
+  writeFileSync(file, `module.exports = { default: require(${JSON.stringify(join(ROOT, here.binary))}) }`);
+  assert.equal(await failure(path, { env: { NAPI_RS_NATIVE_LIBRARY_PATH: file } }), null);
+});
+
 test('the same copy loads with its binary', async () => {
   const path = copy();
   cpSync(join(ROOT, here.binary), join(path, here.binary));

@@ -2,9 +2,11 @@
 
 // The command line, as that of ssh: flags in clusters, values joined to them or not, before or after the destination.
 
-const { parseForwarding } = require('../ssh-config/forwardings.js');
 const { shorten } = require('../errors.js');
-const { hasControl, isHost, isUser, readDestination, readPort } = require('../validate/names.js');
+
+// The checks of names need the addon. --help and --version work without it.
+const names = () => require('../validate/names.js');
+const parseForwarding = (...args) => require('../ssh-config/forwardings.js').parseForwarding(...args);
 
 /** The command line is not valid. */
 class UsageError extends Error {
@@ -125,7 +127,8 @@ class Parser {
   #flag(flag, value) {
     const { result } = this;
     if (Object.hasOwn(REFUSED, flag)) throw new UsageError(`-${flag}: ${REFUSED[flag]}`);
-    if (value !== undefined && hasControl(value)) throw new UsageError(`-${flag}: control characters in '${value}'`);
+    if (value !== undefined && names().hasControl(value))
+      throw new UsageError(`-${flag}: control characters in '${value}'`);
     if (IGNORED.has(flag)) return;
     if (Object.hasOwn(KINDS, flag)) {
       result.forwardings.push(forwarding(value, KINDS[flag]));
@@ -153,7 +156,7 @@ class Parser {
         result.lines.push(value);
         break;
       case 'p':
-        if (readPort(value) === undefined) throw new UsageError(`Bad port '${value}'`);
+        if (names().readPort(value) === undefined) throw new UsageError(`Bad port '${value}'`);
         result.lines.push(['Port', value]);
         break;
       case 'q':
@@ -176,6 +179,7 @@ class Parser {
   /** `[user@]host` or `ssh://[user@]host[:port]`. */
   #destination(text) {
     const { result } = this;
+    const { isHost, isUser, readDestination } = names();
     /** @type {{ user?: string, host?: string, port?: number }} */
     const { user, host, port } = (/^ssh:\/\//i.test(text) ? readDestination(text) : splitUser(text)) ?? {};
     if (host === undefined || !isHost(host) || (user !== undefined && !isUser(user))) {

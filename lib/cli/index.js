@@ -22,8 +22,8 @@ const { plain } = require('./output/text.js');
 function prepare(argv) {
   const line = parseArguments(argv);
   if (line.help || line.version) return { line };
-  const { Settings, missingIdentities } = require('./settings.js');
   if (line.host === undefined) throw new UsageError('a destination is missing', { usage: true });
+  const { Settings, missingIdentities } = require('./settings.js');
   const settings = new Settings(line);
   if (settings.forks && !require('./background.js').isChild()) return { line, settings, isParent: true };
   for (const warning of missingIdentities(line.identities)) process.stderr.write(`${plain(warning)}\n`);

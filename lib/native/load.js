@@ -21,11 +21,23 @@ function describe() {
   return [`${platform} ${arch}`, library, `Node.js ${node}`].filter(Boolean).join(', ');
 }
 
+/** The addon as a loader gives it: bundlers may wrap it, or put something else in its place. */
+function checkAddon(loaded) {
+  const addon = [loaded, loaded?.default].find((each) => typeof each?.attach === 'function');
+  if (addon !== undefined) return addon;
+  const what = typeof loaded === 'string' ? `'${loaded.slice(0, 80)}'` : typeof loaded;
+  const reason =
+    `loading the one that is installed gives something else (${what}), as a bundler does that puts a file in place of ` +
+    "its exports. Declare 'sshtunnel-native' as external there";
+  throw noBinary(describe(), reason);
+}
+
 /** Loads the file that the environment names. */
 function loadNamed(path) {
   try {
-    return require(path);
+    return checkAddon(require(path));
   } catch (error) {
+    if (error.code === 'ERR_TUNNEL_NO_BINARY') throw error;
     const [first] = error.message.split('\n');
     throw noBinary(describe(), `NAPI_RS_NATIVE_LIBRARY_PATH does not lead to one: ${first}`, error);
   }
@@ -42,8 +54,9 @@ function load() {
   let missing;
   for (const attempt of [binary.built, binary.installed]) {
     try {
-      return attempt();
+      return checkAddon(attempt());
     } catch (error) {
+      if (error.code === 'ERR_TUNNEL_NO_BINARY') throw error;
       if (error.code !== 'MODULE_NOT_FOUND') {
         throw noBinary(describe(), `the one that is installed does not load: ${error.message}`, error);
       }
