@@ -145,3 +145,16 @@ test('-E appends messages to a file, in the background too', LINUX, async (t) =>
   assert.equal(refused.status, 255);
   assert.match(refused.stderr, /\/nowhere\/log/);
 });
+
+test('a banner is shown on standard error, also with -E', async (t) => {
+  const welcoming = await Sshd.start({ config: [`Banner ${setting.file('banner', 'Welcome.\n\nBe careful.\n')}`] });
+  t.after(() => welcoming.stop());
+  const own = new Setting(welcoming);
+  t.after(() => own.remove());
+  const log = own.file('log', '');
+  const target = await echo(t);
+  const relay = (...flags) => own.start(t, [...flags, '-W', `127.0.0.1:${target.port}`]).end();
+  assert.equal((await relay('-v', '-E', log)).stderr, 'Welcome.\n\nBe careful.\n');
+  assert.doesNotMatch(readFileSync(log, 'utf8'), /Welcome/);
+  assert.equal((await relay('-q', '-E', log)).stderr, '');
+});

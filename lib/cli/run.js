@@ -11,9 +11,8 @@ const { FAILED } = require('./status.js');
 const OUTPUT_TIMEOUT = 2000;
 const FORCED_OUTPUT_TIMEOUT = 500;
 
-/** Writes messages to standard error, or to the end of a file. */
-function writer(file) {
-  if (file === undefined) return (text) => process.stderr.write(`${text}\n`);
+/** Writes lines to the end of a file. @param {string} file */
+function appender(file) {
   const fs = require('node:fs');
   let descriptor;
   try {
@@ -58,7 +57,8 @@ class Run {
   constructor(line, settings, background) {
     this.#settings = settings;
     this.#background = background;
-    this.#messages = new Messages(settings.logLevel, writer(line.logFile));
+    const log = line.logFile === undefined ? undefined : appender(line.logFile);
+    this.#messages = new Messages(settings.logLevel, (text) => process.stderr.write(`${text}\n`), log);
     this.#terminal = settings.batch ? undefined : Terminal.open();
     this.#signals = new Signals(() => this.#restore());
     if (line.json) {
@@ -195,7 +195,7 @@ class Run {
     const { View } = require('./output/view.js');
     this.#view = new View(this.#picture);
     this.#view.start(this.#tunnel);
-    this.#messages.write = (text) => this.#view.print(text);
+    this.#messages.show = (text) => this.#view.print(text);
     if (this.#terminal !== undefined) this.#terminal.screen = this.#view;
   }
 

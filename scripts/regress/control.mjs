@@ -87,6 +87,7 @@ async function main({ args, command, controlPath, persists, folder }) {
   // A ProxyCommand has the same environment.
   const [pid] = processes(`REGRESS_CALL=${id}`).filter((found) => commandLine(found).includes('sshtunnel'));
   if (end.code !== 0 || pid === undefined) {
+    if (end.code === 0) console.error('regress: the command has ended in the background');
     remove();
     process.send(end.code === 0 ? FAILED : end, () => process.exit());
     return;

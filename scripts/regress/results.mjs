@@ -4,11 +4,16 @@ import { SCRIPTS_NOT_RUN, byDesign, known, unmet } from './scripts.mjs';
 
 const count = (number, word) => `${number} ${word}${number === 1 ? '' : 's'}`;
 
-/** Names with how often they are there, such as "3 checks: forced commands; 1 check: terminals". */
+/** Reasons of one kind that are named at most. */
+const MAX_REASONS = 4;
+
+/** Reasons with how often they are there, such as "3 checks: forced commands; 1 check: terminals". */
 function counted(reasons) {
   const counts = new Map();
   for (const reason of reasons) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  return Array.from(counts, ([reason, number]) => `${count(number, 'check')}: ${reason}`).join('; ');
+  const parts = Array.from(counts, ([reason, number]) => `${count(number, 'check')}: ${reason}`);
+  const left = parts.splice(MAX_REASONS).length;
+  return [...parts, ...(left > 0 ? [`and ${left} more`] : [])].join('; ');
 }
 
 /**

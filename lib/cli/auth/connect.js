@@ -180,7 +180,7 @@ class Connector {
     if (this.#banners.has(digest)) return;
     if (this.#banners.size >= MAX_BANNERS) this.#banners.clear();
     this.#banners.add(digest);
-    this.#messages.info(text.replace(/\n$/, ''));
+    this.#messages.banner(text.replace(/\n$/, ''));
   }
 
   /** Asks the server's questions in turn; the user gives up with the end of input. */

@@ -20,20 +20,23 @@ const WORDS = {
 
 class Messages {
   #level;
-  #write;
+  #show;
+  #log;
 
   /**
    * @param {string} level of LEVELS
-   * @param {(line: string) => void} write
+   * @param {(line: string) => void} show shows a line to the user
+   * @param {(line: string) => void} [log] gets messages in place of the user
    */
-  constructor(level, write) {
+  constructor(level, show, log) {
     this.#level = LEVELS.indexOf(level === 'DEBUG' ? 'DEBUG1' : level);
-    this.#write = write;
+    this.#show = show;
+    this.#log = log;
   }
 
-  /** Where lines go from now on. */
-  set write(write) {
-    this.#write = write;
+  /** How lines are shown to the user from now on. */
+  set show(show) {
+    this.#show = show;
   }
 
   shows(level) {
@@ -61,9 +64,14 @@ class Messages {
     this.#print(`DEBUG${depth}`, `debug${depth}: ${text}`);
   }
 
-  #print(level, text) {
+  /** A server's text for the user, which is no message of the command. */
+  banner(text) {
+    this.#print('INFO', text, this.#show);
+  }
+
+  #print(level, text, write = this.#log ?? this.#show) {
     if (!this.shows(level)) return;
-    for (const line of text.split('\n')) this.#write(plain(line));
+    for (const line of text.split('\n')) write(plain(line));
   }
 }
 
