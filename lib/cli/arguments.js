@@ -6,7 +6,7 @@ const { shorten } = require('../errors.js');
 
 // The checks of names need the addon. --help and --version work without it.
 const names = () => require('../validate/names.js');
-const parseForwarding = (...args) => require('../ssh-config/forwardings.js').parseForwarding(...args);
+const forwardings = () => require('../ssh-config/forwardings.js');
 
 /** The command line is not valid. */
 class UsageError extends Error {
@@ -203,13 +203,13 @@ function louder(level) {
 }
 
 function forwarding(text, kind) {
-  const value = parseForwarding(text, kind, { anyPort: true });
+  const value = forwardings().parseForwarding(text, kind, { anyPort: true });
   if (value === undefined) throw new UsageError(`Bad ${kind} forwarding specification '${text}'`);
   return value;
 }
 
 function stdio(text) {
-  const { host, port } = parseForwarding(text, 'dynamic')?.listen ?? {};
+  const { host, port } = forwardings().parseForwarding(text, 'dynamic')?.listen ?? {};
   if (!host || port === undefined) throw new UsageError(`Bad stdio forwarding specification '${text}'`);
   return { host, port };
 }

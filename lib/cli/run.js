@@ -11,6 +11,14 @@ const { FAILED } = require('./status.js');
 const OUTPUT_TIMEOUT = 2000;
 const FORCED_OUTPUT_TIMEOUT = 500;
 
+/** Whoever asks the user; undefined where nobody can. */
+function openAsker() {
+  const open = () => Terminal.open();
+  const { DISPLAY, SSH_ASKPASS_REQUIRE: required, WAYLAND_DISPLAY } = process.env;
+  if (!required && !DISPLAY && !WAYLAND_DISPLAY) return open();
+  return require('./auth/askpass.js').Askpass.choose(process.env, open);
+}
+
 /** Writes lines to the end of a file. @param {string} file */
 function appender(file) {
   const fs = require('node:fs');
@@ -59,7 +67,7 @@ class Run {
     this.#background = background;
     const log = line.logFile === undefined ? undefined : appender(line.logFile);
     this.#messages = new Messages(settings.logLevel, (text) => process.stderr.write(`${text}\n`), log);
-    this.#terminal = settings.batch ? undefined : Terminal.open();
+    this.#terminal = settings.batch ? undefined : openAsker();
     this.#signals = new Signals(() => this.#restore());
     if (line.json) {
       const { JsonLines } = require('./output/json-lines.js');

@@ -64,7 +64,8 @@ class Connector {
 
   /**
    * @param {import('../settings.js').Settings} settings
-   * @param {import('./terminal.js').Terminal | undefined} terminal undefined: the user cannot be asked
+   * @param {import('./terminal.js').Terminal | import('./askpass.js').Askpass | undefined} terminal undefined: the user
+   *   cannot be asked
    * @param {import('../output/messages.js').Messages} messages
    */
   constructor(settings, terminal, messages) {
