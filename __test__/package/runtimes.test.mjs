@@ -7,7 +7,7 @@ import { after } from 'node:test';
 
 import { closingRows } from '../../scripts/platforms/run.mjs';
 import { test } from '../helpers/bounded.mjs';
-import { npmPackage } from '../helpers/npm-programs.mjs';
+import { nodeProgram, npmPackage } from '../helpers/npm-programs.mjs';
 import { Target, behaviors, refusingPort } from '../helpers/peers.mjs';
 import { ROOT, run } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -19,6 +19,18 @@ const PERMISSIONS = ['ffi', 'read', 'env', 'sys', 'net'].map((name) => `--allow-
 
 const given = process.env.RUNTIME && JSON.parse(process.env.RUNTIME);
 
+const isLinux = process.platform === 'linux' && process.arch === 'x64';
+
+/** Other versions of Node.js, for which the closing table is not run. */
+const NODES = given
+  ? {}
+  : Object.fromEntries(
+      ['22.23.5', '24.21.0', '26.10.0'].map((version) => {
+        const program = isLinux ? nodeProgram(version) : null;
+        return [`Node.js ${version}`, program === null ? undefined : [program]];
+      }),
+    );
+
 /** The command of each runtime, or undefined where it cannot be had; npmPackage() has printed why. */
 const RUNTIMES =
   given ??
@@ -27,7 +39,7 @@ const RUNTIMES =
       bun: ['@oven/bun-linux-x64-baseline@1.4.5', ['bin/bun', 'run']],
       deno: ['@deno/linux-x64-glibc@2.9.6', ['deno', 'run', '--no-prompt', ...PERMISSIONS]],
     }).map(([name, [spec, [path, ...args]]]) => {
-      const folder = process.platform === 'linux' && process.arch === 'x64' ? npmPackage(spec) : null;
+      const folder = isLinux ? npmPackage(spec) : null;
       return [name, folder === null ? undefined : [join(folder, path), ...args]];
     }),
   );
@@ -77,7 +89,7 @@ test('the program has no error in Node.js, and its peers see every end', () => {
   );
 });
 
-for (const [name, command] of Object.entries(RUNTIMES)) {
+for (const [name, command] of Object.entries({ ...NODES, ...RUNTIMES })) {
   const options = { timeout: 120_000, skip: command === undefined && `${name} cannot be had here` };
 
   test(`${name} does what Node.js does, and the peers see the same`, options, async (t) => {
@@ -93,7 +105,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     t.diagnostic(`${Object.keys(parts).length} parts`);
   });
 
-  if (given) continue;
+  if (given || name in NODES) continue;
 
   test(`${name} passes the closing table`, { ...options, timeout: 900_000 }, (t) => {
     const { passed, all, failed } = closingRows(command, {});
