@@ -44,7 +44,9 @@ if (unknown.length > 0) {
 }
 
 const root = mkdtempSync(join(tmpdir(), 'regress-'));
-process.on('exit', () => values.keep || rmSync(root, { recursive: true, force: true }));
+process.on('exit', () => {
+  if (!values.keep) rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+});
 for (const name of ['SIGINT', 'SIGTERM']) process.on(name, () => process.exit(130));
 
 let count = 0;

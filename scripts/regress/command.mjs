@@ -18,3 +18,12 @@ export function startCommand(args, variables = {}) {
   });
   return { child, ended: once(child, 'exit').then(([code, signal]) => ({ code, signal })) };
 }
+
+/** Milliseconds between two signals. */
+const INTERVAL = 200;
+
+/** Sends a signal, and again: the second one resets what the first lets finish, and two at once may count as one. */
+export function insist(kill) {
+  kill();
+  setInterval(kill, INTERVAL).unref();
+}

@@ -9,7 +9,7 @@ import net from 'node:net';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
-import { startCommand } from './command.mjs';
+import { insist, startCommand } from './command.mjs';
 import { commandLine, processes } from './processes.mjs';
 import { route, runBehind } from './relay.mjs';
 
@@ -37,7 +37,7 @@ const ANSWERS = {
   check: (pid) => `Master running (pid=${pid})\n`,
   // The first signal closes the ports and lets connections finish.
   stop: (pid) => (signal(pid, 'SIGTERM'), 'Stop listening request sent.\n'),
-  exit: (pid) => (signal(pid, 'SIGTERM'), signal(pid, 'SIGTERM'), 'Exit request sent.\n'),
+  exit: (pid) => (insist(() => signal(pid, 'SIGTERM')), 'Exit request sent.\n'),
 };
 
 /** `-O`: asks the process that keeps the command. @returns {Promise<number>} the exit status */

@@ -35,16 +35,18 @@ function prepare(folder, scripts, keys) {
   return ssh;
 }
 
-/** The stand-in for sessions of the server. */
+/** Starts the stand-in for sessions of the server; gives what ends it. */
 async function startStandIn(folder, env) {
-  const { homedir } = userInfo();
   const child = spawn(process.execPath, [here('stand-in.mjs'), folder], {
-    cwd: homedir,
+    cwd: userInfo().homedir,
     env,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  await once(child.stdout, 'data');
-  return child;
+  const ended = once(child, 'exit');
+  child.stdin.on('error', () => {});
+  const isReady = await Promise.race([once(child.stdout, 'data').then(() => true), ended.then(() => false)]);
+  if (!isReady) throw new Error('the stand-in has not started');
+  return () => (child.stdin.end(), ended);
 }
 
 /** The lines of `fail`, each with the line of `trace` or `verbose` before it. */
@@ -78,8 +80,7 @@ const textOf = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 /**
  * Runs a script.
  * @param {string} script the path of the script
- * @param {{ scripts: string, folder: string, keys?: string, route?: 'local' | 'remote', verbose?: boolean }} options folder: a
- *   new one; route: the kind of forward by which remote commands travel
+ * @param {{ scripts: string, folder: string, keys?: string, route?: 'local' | 'remote', verbose?: boolean }} options folder: a new one; route: the kind of forward by which remote commands travel
  * @returns {Promise<{ code: number | null, late: boolean, skipped: string | undefined, failures: { context: string,
  *   fail: string }[], calls: { how: string, args: string[] }[], left: string[], seconds: number, output: string }>}
  */
@@ -104,7 +105,10 @@ export async function runScript(script, { scripts, folder, keys, route = 'local'
     TEST_SSH_TRACE: verbose ? 'yes' : '',
     TEST_MALLOC_OPTIONS: 'C',
   };
-  const standIn = await startStandIn(folder, env);
+  const endAll = () => endProcesses(`REGRESS_RUN=${mark}`, folder);
+  // Before the folder is removed.
+  process.prependListener('exit', endAll);
+  const stopStandIn = await startStandIn(folder, env);
   const child = spawn('sh', [join(scripts, 'test-exec.sh'), folder, script], {
     cwd: folder,
     env,
@@ -121,14 +125,13 @@ export async function runScript(script, { scripts, folder, keys, route = 'local'
   let late = false;
   const limit = setTimeout(() => {
     late = true;
-    endProcesses(`REGRESS_RUN=${mark}`, folder);
+    endAll();
   }, LIMIT * 1000);
   const [code] = await once(child, 'exit');
   clearTimeout(limit);
-  const standInEnded = once(standIn, 'exit');
-  standIn.stdin.end();
-  await standInEnded;
-  const left = endProcesses(`REGRESS_RUN=${mark}`, folder);
+  await stopStandIn();
+  const left = endAll();
+  process.off('exit', endAll);
   return {
     code,
     late,

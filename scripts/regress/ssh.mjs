@@ -14,7 +14,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 import { parseCall } from './call.mjs';
-import { COMMAND, startCommand } from './command.mjs';
+import { COMMAND, insist, startCommand } from './command.mjs';
 import { control, keep } from './control.mjs';
 import { route, runBehind } from './relay.mjs';
 
@@ -40,9 +40,8 @@ async function relayed() {
   const way = route(FOLDER, process.env.REGRESS_ROUTE);
   try {
     const { child, ended } = startCommand([...call.args, ...way.flags]);
-    // Signals end the command, and this process as it has ended. The second one resets what the first would let finish.
-    const end = (signal) => [1, 2].forEach(() => child.kill(signal));
-    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, end);
+    // Signals end the command, and this process as it has ended.
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(name, () => insist(() => child.kill(name)));
     const input = call.has('n') ? undefined : process.stdin;
     const first = await Promise.race([runBehind(way, call.command, { input }), ended]);
     // The command has ended before the remote command did.
