@@ -433,7 +433,7 @@ export interface SSHTunnelOptions {
    * It is used from the first `connect()` or `startListening()`, and destroyed with the session. It carries
    * one session; connecting again fails with ERR_TUNNEL_SOCK_USED. An error of the stream becomes the
    * `cause` of ERR_SSH_DISCONNECTED. It cannot be combined with `jump` (set it on the first hop),
-   * `proxyCommand`, `reconnect`, or more than one of `sessions`.
+   * `proxyCommand`, `reconnect`, or other `sessions` than 1.
    *
    * This thread carries its bytes. Without a callback, `connect()` and `startListening()` (without a
    * session) and `shutdown()` and `disconnect()` (with one) throw ERR_TUNNEL_WOULD_DEADLOCK.
@@ -561,8 +561,9 @@ export interface SSHTunnelOptions {
   windowLimit?: number | undefined;
   /**
    * The maximum of all receive windows together in bytes, `windowLimit` or more. Default: 1073741824
-   * (1 GiB). It is the most memory that local clients which stop reading can use. With several `sessions`,
-   * each has an equal share.
+   * (1 GiB). It is the most memory that local clients which stop reading can use. With a number of `sessions`,
+   * each has an equal share. With 'auto' or more than one of `connectionsEach`, one session has half, and the
+   * others share the rest.
    *
    * A window counts in full until the channel of its connection is closed. When the limit is reached, no
    * window grows, and new connections still get 128 KiB, enough for requests and replies. A jump host has
@@ -570,25 +571,47 @@ export interface SSHTunnelOptions {
    */
   memoryLimit?: number | undefined;
   /**
-   * The maximum number of concurrent SSH sessions, 1 to 64. Default: 1. Each session is encrypted by one
-   * core at either end, so several sessions use several cores.
+   * The SSH sessions that connections are spread over. Default: 1.
+   *
+   * - A number from 1 to 256: at most this many sessions. Another one is started when a connection is accepted
+   *   while every session has one, so that encryption uses several cores at either end.
+   * - `'auto'`: as many as the connections need, at most 256. Another one is started when every session has 32
+   *   connections or is saturated (256 MiB within the last two seconds). OpenSSH's server looks at every
+   *   connection of a session whenever one of them has data, so requests take long beside thousands of others.
+   * - An object: the same with other numbers, see {@link SessionsOptions}.
    *
    * A connection goes to the session with the fewest connections and the least recent traffic, and stays
-   * there. A further session is started when a connection is accepted while every session has one; the
-   * connection does not wait for it. A session without connections for a minute is closed, except the last
-   * one. The hostVerifier and listeners of 'keyboard-interactive' are asked for each session.
+   * there; with 'auto' or `connectionsEach`, a session without connections is used only when the others are
+   * full. Up to 48 connections of each session (or one and a half times `connectionsEach`), a connection does not
+   * wait for another session. From there on it waits while one connects and comes up within three seconds. A session
+   * without connections for a minute is closed, except the last one, and the one with the larger share of
+   * `memoryLimit`. The hostVerifier and listeners of 'keyboard-interactive' are asked for each session.
    *
    * A session that disconnects ends only its own open connections (ERR_SSH_DISCONNECTED); connections
    * that were not open yet move to another session, and 'sessionError' is emitted. When the last one disconnects,
-   * `reconnect` applies. After a disconnect or a failed attempt, no further session is started for 5 to
-   * 60 seconds; after an error that is not retried (see `reconnect`), not until the tunnel connects again.
+   * `reconnect` applies. After a disconnect or a failed attempt, no further session is started for half a second
+   * to 60 seconds; after an error that is not retried (see `reconnect`), not until the tunnel connects again.
+   *
+   * A server that has no room for another session is no error: if it closes the connection before it identifies
+   * itself, as sshd does above MaxStartups, it is asked again later. If it twice ends another session as soon as
+   * it can, or says that there are too many, the tunnel keeps to the sessions that it has until one disconnects.
    */
-  sessions?: number | undefined;
+  sessions?: number | 'auto' | SessionsOptions | undefined;
   /**
    * Ends the calls that wait for the first session of the tunnel when it aborts: each fails with an AbortError, as
    * by a signal of its own (see {@link AbortOptions}). It has no effect once a session was up.
    */
   signal?: AbortSignal | undefined;
+}
+
+/** How many SSH sessions a tunnel has, see {@link SSHTunnelOptions.sessions}. */
+export interface SessionsOptions {
+  /** The maximum number of concurrent sessions, 1 to 256. Default: 256. */
+  max?: number | undefined;
+  /**
+   * The number of connections of each session from which on another one is started, 1 or more. Default: 32.
+   */
+  connectionsEach?: number | undefined;
 }
 
 /** Options of a call that can be aborted. */
@@ -1428,7 +1451,7 @@ export interface SSHTunnelEvents {
   reconnecting: [next: Reconnecting];
   /**
    * Emitted when one of several sessions disconnected, or a further one could not be established (once, until
-   * one succeeds). The tunnel continues with the others; see {@link SSHTunnelOptions.sessions}.
+   * one succeeds; not if the server has no room for it). The tunnel continues with the others; see {@link SSHTunnelOptions.sessions}.
    */
   sessionError: [error: SSHTunnelError];
   /**

@@ -30,7 +30,7 @@ describe('constructor', () => {
     const wrong = {
       host: 5, port: '22', username: 5, password: 5, privateKey: 5, passphrase: 5, agent: 5, tryKeyboard: 1, authHandler: 'agent', algorithms: 5, hostKey: 5, knownHosts: 5,
       hostVerifier: true, strictHostKeyChecking: 1, hostKeyAlias: 5, updateHostKeys: 1, revokedHostKeys: 1, requiredRSASize: '1', jump: 5, proxyCommand: 5, sock: 5, localAddress: 5, forceIPv4: 1, forceIPv6: 1, localHost: 5, localPort: '0', reusePort: 1, forwardHost: 5, forwardPort: '9', linger: 1, keepAlive: 1,
-      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1, windowLimit: '1', memoryLimit: '1', sessions: '1', maxConnections: '1',
+      idleTimeout: '1', keepaliveInterval: '1', keepaliveCountMax: '1', readyTimeout: '1', rekey: 5, reconnect: 1, windowLimit: '1', memoryLimit: '1', sessions: true, maxConnections: '1',
     };
     for (const [name, bad] of Object.entries(wrong)) {
       for (const given of [bad, null, Symbol('s')]) {
@@ -50,7 +50,7 @@ describe('constructor', () => {
     const ranges = {
       port: [1, 65535], localPort: [0, 65535], forwardPort: [1, 65535],
       idleTimeout: [0, 2 ** 31 - 1], keepaliveInterval: [0, 2 ** 31 - 1],
-      keepaliveCountMax: [1, 2 ** 31 - 1], readyTimeout: [0, 2 ** 31 - 1], windowLimit: [2 ** 17, 2 ** 30], sessions: [1, 64], maxConnections: [1, 2 ** 32 - 1],
+      keepaliveCountMax: [1, 2 ** 31 - 1], readyTimeout: [0, 2 ** 31 - 1], windowLimit: [2 ** 17, 2 ** 30], sessions: [1, 256], maxConnections: [1, 2 ** 32 - 1],
     };
     for (const [name, [least, most]] of Object.entries(ranges)) {
       make({ [name]: least });
@@ -61,6 +61,17 @@ describe('constructor', () => {
       for (const odd of [1.5, NaN, Infinity]) {
         refuses(() => make({ [name]: odd }), range, `The value of "options.${name}" is out of range. It must be an integer. Received ${odd}`);
       }
+    }
+  });
+
+  test('checks the members of sessions', () => {
+    for (const good of ['auto', {}, { max: 1 }, { max: 256, connectionsEach: 1 }, { connectionsEach: 2 ** 32 - 1 }]) make({ sessions: good });
+    refuses(() => make({ sessions: '4' }), value, "The property 'options.sessions' must be 'auto', if it is a string. Received '4'");
+    refuses(() => make({ sessions: [4] }), type, `The "options.sessions" property must be 'auto', or one of type number or object. Received an instance of Array`);
+    for (const [member, most] of [['max', 256], ['connectionsEach', 2 ** 32 - 1]]) {
+      refuses(() => make({ sessions: { [member]: '4' } }), type, `The "options.sessions.${member}" property must be of type number. Received type string ('4')`);
+      refuses(() => make({ sessions: { [member]: 0 } }), range, `The value of "options.sessions.${member}" is out of range. It must be >= 1 && <= ${most}. Received 0`);
+      refuses(() => make({ sessions: { [member]: 1.5 } }), range, `The value of "options.sessions.${member}" is out of range. It must be an integer. Received 1.5`);
     }
   });
 

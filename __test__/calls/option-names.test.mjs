@@ -64,7 +64,7 @@ test('an option that does not exist gives one warning with the nearest name', as
 
 test('the options of options, of methods and of overrides give warnings too', async () => {
   const found = await warnings(`
-    make({ jump: [{ host: 'j', username: 'u', hostKey: '${PIN}', readyTimeout: 1 }], reconnect: { maxDealy: 1 }, rekey: { byte: 1 } });
+    make({ jump: [{ host: 'j', username: 'u', hostKey: '${PIN}', readyTimeout: 1 }], reconnect: { maxDealy: 1 }, rekey: { byte: 1 }, sessions: { connectionEach: 1 } });
     refused(() => make({ privateKey: { key: 'x', passphrse: 'y' } }));
     SSHTunnel.fromConfig('h', { configFile: 'none', username: 'u', usrname: 'v' });
     const tunnel = make({});
@@ -76,6 +76,7 @@ test('the options of options, of methods and of overrides give warnings too', as
     [
       unknown('byte', 'bytes', 'rekey'),
       unknown('maxDealy', 'maxDelay', 'reconnect'),
+      unknown('connectionEach', 'connectionsEach', 'sessions'),
       unknown('readyTimeout', undefined, 'a jump host'),
       unknown('passphrse', 'passphrase', 'a privateKey'),
       unknown('usrname', 'username'),
@@ -110,6 +111,7 @@ test('the names are those of index.d.ts', () => {
     SSHTunnel: 'SSHTunnelOptions',
     reconnect: 'ReconnectOptions',
     rekey: 'RekeyOptions',
+    sessions: 'SessionsOptions',
     forwardLocal: 'LocalForwardOptions',
     forwardDynamic: 'DynamicForwardOptions',
     forwardRemote: 'RemoteForwardOptions',

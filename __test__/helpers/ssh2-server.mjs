@@ -144,9 +144,9 @@ export class Ssh2Server {
     return this.#clients.size;
   }
 
-  /** Closes every session's connection without a DISCONNECT. */
-  dropSessions() {
-    for (const client of this.#clients) client._sock.destroy();
+  /** Closes the connections of the oldest sessions, or of all, without a DISCONNECT. */
+  dropSessions(count = Infinity) {
+    for (const client of Array.from(this.#clients).slice(0, count)) client._sock.destroy();
   }
 
   async stop() {

@@ -27,6 +27,7 @@ export class Sshd {
     hostKeyTypes = ['ed25519'],
     certify = () => null,
     logLevel = 'VERBOSE',
+    maxStartups = '1000',
     config = [],
     program = findProgram('sshd'),
   } = {}) {
@@ -61,7 +62,7 @@ export class Sshd {
         'PasswordAuthentication no',
         'KbdInteractiveAuthentication no',
         'AllowTcpForwarding yes',
-        'MaxStartups 1000',
+        `MaxStartups ${maxStartups}`, // the last such line counts
         'MaxSessions 1000',
         'UseDNS no',
         `LogLevel ${logLevel}`,

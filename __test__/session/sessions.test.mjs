@@ -5,7 +5,8 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { KIB, MIB, behaviors, exchange, patternHash, refuses } from '../helpers/peers.mjs';
-import { hasSocket, portName, signal, tcpSockets } from '../helpers/process.mjs';
+import { signal } from '../helpers/process.mjs';
+import { leave, logons, open, openSessions, sessionOf, transfer } from '../helpers/sessions.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { assertIncludes, listed, openTunnel } from '../helpers/tunnels.mjs';
 
@@ -15,64 +16,6 @@ async function start(t, options) {
   const server = await Sshd.start(options);
   t.after(() => server.stop());
   return server;
-}
-
-/** The number of authentications. */
-const logons = (server) => server.log().match(/^Accepted publickey/gm)?.length ?? 0;
-
-/** The sshd process that has the socket of a connection to the target. */
-function sessionOf(server, { socket }) {
-  const [near, remoteEnd] = [socket.remotePort, socket.localPort].map(portName);
-  const { inode } = tcpSockets().find(({ local, remote }) => local.endsWith(near) && remote.endsWith(remoteEnd));
-  return server.sessions().find((pid) => hasSocket(pid, inode));
-}
-
-/** A connection, its end at the target, and its session. */
-async function open(it) {
-  const client = await it.connect();
-  const peer = await it.target.next();
-  const { connectionId: id } = await it.eventLog.next('connection');
-  return { client, peer, id, session: sessionOf(it.server, peer) };
-}
-
-/** Ends a connection and waits for its report. */
-async function leave(it, { client }) {
-  client.end();
-  await client.ended;
-  await it.eventLog.next('disconnected');
-  await it.tunnel.promises.connections();
-}
-
-/** Waits for this many authentications in total. */
-function loggedOn(server, count) {
-  return server.logged(
-    new RegExp(`(?:^Accepted publickey[^\\n]*\\n(?:(?!Accepted publickey)[^\\n]*\\n)*){${count}}`, 'm'),
-  );
-}
-
-/** A tunnel with one connection through each of this many sessions. There is no event for a further session. */
-async function openSessions(t, server, sessions, options) {
-  const before = logons(server);
-  const it = { server, ...(await openTunnel(t, server, behaviors.echo(), { sessions, ...options })) };
-  const found = [];
-  while (found.length < sessions) {
-    const one = await open(it);
-    assert.notEqual(one.session, undefined);
-    if (found.some(({ session }) => session === one.session)) {
-      await leave(it, one);
-      await loggedOn(server, before + found.length + 1); // this one makes the tunnel start the next session
-    } else {
-      found.push(one);
-    }
-  }
-  return { ...it, found };
-}
-
-/** Sends data to the echo and back, and ends. */
-async function transfer(client, size) {
-  await client.send(size);
-  client.end();
-  assertIncludes(await client.ended, { bytes: size, sha256: patternHash(size), end: 'FIN' });
 }
 
 const server = await Sshd.start();

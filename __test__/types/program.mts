@@ -73,6 +73,11 @@ const options: SSHTunnelOptions = {
   memoryLimit: 2 ** 30,
   sessions: 4,
 };
+const ways: SSHTunnelOptions['sessions'][] = ['auto', {}, { max: 8, connectionsEach: 32 }, undefined];
+// @ts-expect-error: no other word
+ways.push('many');
+// @ts-expect-error: a number
+ways.push({ max: '8' });
 
 const tunnel = new SSHTunnel(options);
 const configured: SSHTunnel = SSHTunnel.fromConfig('host', { configFile: 'none', username: 'user', forwardPort: 1 });

@@ -17,7 +17,7 @@ import { long } from './long.mjs';
 import { node } from './node.mjs';
 import { property } from './property.mjs';
 import { requests } from './requests.mjs';
-import { scale } from './scale.mjs';
+import { scale, sessions } from './scale.mjs';
 import { short } from './short.mjs';
 
-export const PARTS = [bulk, requests, short, logon, beside, idle, scale, node, property, long, ...growths];
+export const PARTS = [bulk, requests, short, logon, beside, idle, scale, sessions, node, property, long, ...growths];

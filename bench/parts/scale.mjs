@@ -87,24 +87,7 @@ export const scale = {
       pause,
     })),
 
-  async open({ name, options }, _, context) {
-    const server = await context.server('scale');
-    const child = await Child.start(PROGRAM);
-    const pids = () => [child.pid];
-    try {
-      const login = { ...server.login, kex: context.kex, cipher: AES256, target: context.targets.any };
-      const { port, setup } = await child.ask('open', { ...login, ...options });
-      const held = options.connections ? await hold(pids, port, options.connections) : { setup };
-      const stop = async () => {
-        await held.program?.stop();
-        await child.stop();
-      };
-      return { name, port, pids, serverPids: () => [], setup: held.setup, stop };
-    } catch (error) {
-      await child.stop();
-      throw error;
-    }
-  },
+  open: ({ name, options }, _, context) => open(name, options, context),
 
   async measure(tunnel, { pause = 0 }, { quick }) {
     const [pid] = tunnel.pids();
@@ -116,6 +99,26 @@ export const scale = {
     return { ...tunnel.setup, request, connection, idle, rss: resident(pid).rss / MIB, threads };
   },
 };
+
+/** A program with what the options say, and connections that stay. */
+async function open(name, options, context) {
+  const server = await context.server('scale');
+  const child = await Child.start(PROGRAM);
+  const pids = () => [child.pid];
+  try {
+    const login = { ...server.login, kex: context.kex, cipher: AES256, target: context.targets.any };
+    const { port, setup } = await child.ask('open', { ...login, ...options });
+    const held = options.connections ? await hold(pids, port, options.connections) : { setup };
+    const stop = async () => {
+      await held.program?.stop();
+      await child.stop();
+    };
+    return { ...held, name, port, pids, child, serverPids: () => server.sessions(), stop };
+  } catch (error) {
+    await child.stop();
+    throw error;
+  }
+}
 
 /** Opens connections that stay, and do nothing from then on. */
 async function hold(pids, port, count) {
@@ -130,3 +133,61 @@ async function hold(pids, port, count) {
     throw error;
   }
 }
+
+/** Values of the option `sessions`. Ours is what the others are compared with. */
+const WAYS = [
+  { name: 'ours', label: "'auto'", value: 'auto' },
+  { name: '1', label: '1 session', value: 1 },
+  { name: '64', label: '64 sessions', value: SESSIONS },
+];
+
+const IDLE = [0, 1000, 3000, 8000];
+
+export const sessions = {
+  name: 'scale-sessions',
+  group: 'scale',
+  title: 'Sessions',
+  about: [
+    'The option `sessions` beside connections that carry nothing, which are opened 64 at a time. Requests are of 1 KiB each, one after the other on a connection',
+    'that is opened last, which goes to the session with the fewest. Processor times are of one request, and of one connection for a request; those of sshd are of',
+    'all sessions. An echo is that of a byte on each of the idle connections at once. Each round has a tunnel of its own.',
+  ].join(' '),
+  metrics: {
+    p50: { label: 'request p50 ms', compared: true, short: 'p50' },
+    p99: { label: 'p99 ms' },
+    request: { label: 'us of a request' },
+    server: { label: 'sshd us of it' },
+    connection: { label: 'us of a connection' },
+    echo: { label: 'echo on all, s' },
+    wall: { label: 'set-up s' },
+    up: { label: 'sessions' },
+    rss: { label: 'resident MiB' },
+    serverRss: { label: 'sshd MiB' },
+  },
+  charts: [{ metric: 'p50', title: 'Milliseconds of a request beside idle connections' }],
+  fresh: true,
+  cold: true,
+
+  cases: ({ quick }) =>
+    (quick ? [0, 20] : IDLE).map((connections) => ({
+      name: connections === 0 ? 'none' : connections.toLocaleString('en-US'),
+      peers: WAYS.map(({ value, ...way }) => ({
+        ...way,
+        weight: 1,
+        options: { tunnels: 1, sessions: value, connections },
+      })),
+    })),
+  open: ({ name, options }, _, context) => open(name, options, context),
+
+  async measure(tunnel, _, { quick }) {
+    const asked = { ...tunnel, port: `${tunnel.port}/answer` };
+    const { p50, p99, processor: request, server } = await ask(asked, 1, quick ? 0.3 : 2);
+    const connection = await connect(tunnel, quick ? 50 : 300, 0);
+    const { sessions: stats } = await tunnel.child.ask('stats');
+    const values = { p50, p99, request, server, connection, up: stats.up, rss: residentOf(tunnel.pids()) };
+    const { seconds: echo } = tunnel.program ? await tunnel.program.ask('echo', LIMIT) : {};
+    return { ...values, echo, wall: tunnel.setup.wall / 1000, serverRss: residentOf(tunnel.serverPids()) };
+  },
+};
+
+const residentOf = (pids) => pids.reduce((sum, pid) => sum + (resident(pid)?.rss ?? 0), 0) / MIB;

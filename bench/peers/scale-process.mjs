@@ -17,7 +17,12 @@ async function timed(work) {
   return { wall: performance.now() - began, processor: used() - before };
 }
 
+let measured;
+
 answer({
+  /** The statistics of that tunnel. */
+  stats: () => measured.promises.stats(),
+
   /** Opens a number of them; the port is that of one in the middle. The first session is not counted, unless it is all there is. */
   async open({ forwards, tunnels, host, port, username, privateKey, hostKey, kex, cipher, sessions, target }) {
     const forward = { forwardHost: '127.0.0.1', forwardPort: target };
@@ -41,7 +46,8 @@ answer({
       while (ports.length < tunnels) {
         const some = Array.from({ length: Math.min(AT_ONCE, tunnels - ports.length) }, make);
         await Promise.all(some.map((tunnel) => tunnel.promises.startListening()));
-        for (const { localPort } of some) ports.push(localPort);
+        for (const tunnel of some) ports.push(tunnel.localPort);
+        measured = some.at(-1);
       }
     });
     return { port: ports[tunnels >> 1], setup };

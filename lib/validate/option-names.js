@@ -30,6 +30,7 @@ const OPTIONS = {
   privateKey: ['certificate', 'key', 'passphrase'],
   reconnect: ['initialDelay', 'maxAttempts', 'maxDelay'],
   rekey: ['bytes', 'seconds'],
+  sessions: ['connectionsEach', 'max'],
   forwardLocal: ['forwardHost', 'forwardPath', 'forwardPort', ...LISTEN],
   forwardDynamic: ['password', 'username', ...LISTEN],
   forwardRemote: `
@@ -118,6 +119,7 @@ const NAMES = {
   privateKey: 'a privateKey',
   reconnect: 'reconnect',
   rekey: 'rekey',
+  sessions: 'sessions',
 };
 
 /**

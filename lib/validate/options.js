@@ -20,8 +20,12 @@ const {
 const { withSecrets } = require('./secret.js');
 const { checkJump, checkServer, checkUnreached } = require('./server.js');
 
-/** Largest number of sessions: more than the cores of either side gain nothing. */
-const MAX_SESSIONS = 64;
+/** Largest number of sessions, and the number for `sessions: 'auto'`. */
+const MAX_SESSIONS = 256;
+/** Connections of each session with `sessions: 'auto'`: OpenSSH's server looks at each of them at every wake-up. */
+const CONNECTIONS_EACH = 32;
+/** Largest number of connections of a session: more than any system has descriptors. */
+const MAX_CONNECTIONS_EACH = 2 ** 32 - 1;
 /** Milliseconds before the first attempt to reconnect, and at most before each. */
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
@@ -44,6 +48,21 @@ function checkReconnect(value, name) {
     initialDelay: initialDelay ?? Math.min(INITIAL_DELAY, maxDelay ?? MAX_DELAY),
     maxDelay: maxDelay ?? Math.max(MAX_DELAY, initialDelay ?? 0),
     maxAttempts,
+  };
+}
+
+/** How many sessions there are, and from how many connections of each on there is to be another. */
+function checkSessions(value, name) {
+  if (typeof value === 'number') return { sessions: checkInteger(value, name, 1, MAX_SESSIONS), connectionsEach: 1 };
+  if (typeof value === 'string' && value !== 'auto')
+    throw invalidArgValue(name, "must be 'auto', if it is a string", value);
+  if (value !== 'auto' && (value === null || typeof value !== 'object' || Array.isArray(value)))
+    throw invalidArgType(name, "'auto', or one of type number or object", value);
+  if (value !== 'auto') warnUnknown(value, 'sessions');
+  const { max = MAX_SESSIONS, connectionsEach = CONNECTIONS_EACH } = value === 'auto' ? {} : value;
+  return {
+    sessions: checkInteger(max, `${name}.max`, 1, MAX_SESSIONS),
+    connectionsEach: checkInteger(connectionsEach, `${name}.connectionsEach`, 1, MAX_CONNECTIONS_EACH),
   };
 }
 
@@ -102,7 +121,6 @@ function readOptions(options, copies) {
     forceIpv4: checkBoolean(forceIPv4, 'options.forceIPv4'),
     forceIpv6: checkBoolean(forceIPv6, 'options.forceIPv6'),
     connectionAttempts: checkInteger(connectionAttempts, 'options.connectionAttempts', 1, MAX_MILLISECONDS),
-    sessions: checkInteger(sessions, 'options.sessions', 1, MAX_SESSIONS),
     localHost: checkHost(localHost, 'options.localHost'),
     localPort: checkPort(localPort, 'options.localPort', { min: 0 }),
     maxConnections: checkMaxConnections(options),
@@ -112,6 +130,7 @@ function readOptions(options, copies) {
     idleTimeout: checkMilliseconds(idleTimeout, 'options.idleTimeout'),
     readyTimeout: checkMilliseconds(readyTimeout, 'options.readyTimeout'),
     reconnect: checkReconnect(reconnect, 'options.reconnect'),
+    ...checkSessions(sessions, 'options.sessions'),
     ...checkWindows(options),
   };
   if (forceIPv4 && forceIPv6)
@@ -123,7 +142,7 @@ function readOptions(options, copies) {
   }
   if (localAddress !== undefined) native.localAddress = checkHost(localAddress, 'options.localAddress');
   const servers = [...hops, server];
-  if (servers[0].sock !== undefined && sessions > 1)
+  if (servers[0].sock !== undefined && native.sessions !== 1)
     throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
   if (servers[0].sock !== undefined && reconnect !== false)
     throw invalidArgValue(

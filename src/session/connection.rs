@@ -285,7 +285,11 @@ pub(crate) async fn exchange(session: &mut Session, waiting_for: &str) -> Result
     }
     outcome.map_err(|error| match session.disconnect_error(&error) {
         Error::Disconnected { reason, text } => Error::Disconnected {
-            reason,
+            reason: if session.client.is_identified() {
+                reason
+            } else {
+                Some(LossReason::Unidentified)
+            },
             text: format!("{text} while we waited for {waiting_for}"),
         },
         other => other,

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 use ssh_proto::{AuthFailure, OpenFailure};
 
+/// The reason code of a DISCONNECT (RFC 4253 section 11.1).
+const TOO_MANY_CONNECTIONS: u32 = 12;
+
 /// Why a session could not be established, or was disconnected.
 #[derive(Debug, thiserror::Error, Clone)]
 pub enum Error {
@@ -102,8 +105,13 @@ pub enum LossReason {
     Closed,
     /// The connection failed, for example with a reset.
     Network,
+    /// The connection ended before the server identified itself, as when it has too many that are not
+    /// authenticated (MaxStartups).
+    Unidentified,
     /// The server sent DISCONNECT.
     Disconnect,
+    /// The server sent DISCONNECT, because it has too many connections.
+    TooMany,
     /// The server did not answer keepalive requests.
     Silent,
     /// The server did not finish a key exchange in time.
@@ -270,6 +278,9 @@ impl From<ssh_proto::Error> for Error {
             Proto::HostKey(_) => refused(HostKeyReason::Invalid, text),
             Proto::HostKeyRejected => refused(HostKeyReason::Rejected, text),
             Proto::Auth(failure) => Error::Auth(failure),
+            Proto::Disconnected { reason: TOO_MANY_CONNECTIONS, .. } => {
+                lost(LossReason::TooMany, text)
+            }
             Proto::Disconnected { .. } => lost(LossReason::Disconnect, text),
             Proto::KeepaliveTimeout(_) => lost(LossReason::Silent, text),
             Proto::RekeyTimeout(_) => lost(LossReason::Rekey, text),
@@ -331,6 +342,10 @@ mod tests {
             (
                 ssh_proto::Error::Disconnected { reason: 2, description: "no".into() },
                 LossReason::Disconnect,
+            ),
+            (
+                ssh_proto::Error::Disconnected { reason: 12, description: "no".into() },
+                LossReason::TooMany,
             ),
             (ssh_proto::Error::RekeyTimeout(120), LossReason::Rekey),
         ] {

@@ -14,8 +14,8 @@ pub struct Config {
     pub target: Arc<Target>,
     /// How to reconnect after the loss of the session; `None`: not at all.
     pub reconnect: Option<Reconnect>,
-    /// The maximum number of simultaneous sessions, at least 1.
-    pub sessions: usize,
+    /// How many sessions there are.
+    pub sessions: Sessions,
     /// The forward that `start_listening()` starts.
     pub forward: Option<ForwardSpec>,
     /// The maximum number of simultaneous connections of all forwards; `None`: unlimited.
@@ -23,6 +23,17 @@ pub struct Config {
     /// Whether other listeners may share its local ports; see
     /// [`CAN_REUSE_PORT`](super::CAN_REUSE_PORT).
     pub reuse_port: bool,
+}
+
+/// How many sessions a tunnel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sessions {
+    /// The maximum number of simultaneous sessions, at least 1.
+    pub max: usize,
+    /// The number of connections of each session from which on there is to be another, at least 1.
+    pub connections_each: usize,
+    /// The memory of all receive windows of a session, in bytes. One of them has that of the target.
+    pub further_memory: u64,
 }
 
 /// The settings that a connection takes when it is accepted.

@@ -19,7 +19,7 @@ mod shared;
 mod stats;
 mod worker;
 
-pub use config::{Config, Settings};
+pub use config::{Config, Sessions, Settings};
 pub use error::Error;
 pub use event::{
     Answer, ClosedBy, ConnectionEnd, ConnectionInfo, ConnectionRequest, ConnectionState, Event,

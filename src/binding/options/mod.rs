@@ -21,7 +21,7 @@ use crate::names;
 use crate::session::{
     Credentials, EncryptedSecret, KeyFile, KnownHostsCommand, Pin, Reconnect, Route, Target, Trust,
 };
-use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Settings};
+use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Sessions, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
@@ -110,6 +110,8 @@ pub struct Options {
     pub connection_attempts: u32,
     /// The maximum number of sessions.
     pub sessions: u32,
+    /// The number of connections of each session from which on there is to be another.
+    pub connections_each: u32,
     /// The address to listen on.
     pub local_host: String,
     /// The port to listen on.
@@ -220,6 +222,8 @@ impl Options {
         for server in self.jump.iter().chain([&self.server]) {
             server.check_names()?;
         }
+        let (memory, further_memory) =
+            memory_shares(self.memory_limit as u64, self.sessions, self.connections_each);
         let dialing = routes::dialing(
             self.local_address,
             self.force_ipv4,
@@ -228,11 +232,7 @@ impl Options {
         )?;
         let shared = Shared {
             ready_timeout: duration(self.ready_timeout).unwrap_or(CENTURY),
-            windows: Windows {
-                limit: self.window_limit,
-                // Each session has an equal share.
-                memory: self.memory_limit as u64 / u64::from(self.sessions.max(1)),
-            },
+            windows: Windows { limit: self.window_limit, memory },
         };
         // The first server is reached from here, each other one through the one before it.
         let first = self.jump.first().unwrap_or(&self.server);
@@ -243,7 +243,11 @@ impl Options {
         let config = Config {
             target: Arc::new(self.server.into_target(route, None, shared)?),
             reconnect: self.reconnect.map(Into::into),
-            sessions: self.sessions as usize,
+            sessions: Sessions {
+                max: self.sessions as usize,
+                connections_each: self.connections_each as usize,
+                further_memory,
+            },
             max_connections: self.max_connections,
             reuse_port: self.reuse_port,
             forward: self.forward_host.zip(self.forward_port).map(|(host, port)| {
@@ -259,6 +263,17 @@ impl Options {
             idle_timeout: duration(self.idle_timeout),
         };
         Ok((config, settings))
+    }
+}
+
+/// Shares the memory of all receive windows between the first session and each further one.
+fn memory_shares(memory: u64, sessions: u32, connections_each: u32) -> (u64, u64) {
+    let equal = memory / u64::from(sessions.max(1));
+    match u64::from(sessions.saturating_sub(1)) {
+        // Each has a connection soon.
+        further if further == 0 || connections_each == 1 => (equal, equal),
+        // Often there is only the first.
+        further => (memory / 2, memory / 2 / further),
     }
 }
 

@@ -69,7 +69,20 @@ string_enum! {
 
 string_enum! {
     /// How a session ended.
-    "lowercase" LossReason from SessionLoss { Closed, Network, Disconnect, Silent, Rekey, Protocol, }
+    "lowercase" LossReason { Closed, Network, Disconnect, Silent, Rekey, Protocol, }
+}
+
+impl From<SessionLoss> for LossReason {
+    fn from(value: SessionLoss) -> Self {
+        match value {
+            SessionLoss::Closed | SessionLoss::Unidentified => Self::Closed,
+            SessionLoss::Network => Self::Network,
+            SessionLoss::Disconnect | SessionLoss::TooMany => Self::Disconnect,
+            SessionLoss::Silent => Self::Silent,
+            SessionLoss::Rekey => Self::Rekey,
+            SessionLoss::Protocol => Self::Protocol,
+        }
+    }
 }
 
 string_enum! {

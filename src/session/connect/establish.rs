@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ssh_proto::key::HostKey;
-use ssh_proto::{AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Setup};
+use ssh_proto::{AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Setup, Windows};
 use tokio::select;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -35,6 +35,7 @@ pub(crate) type Show = dyn Fn(Banner) + Send + Sync;
 /// connection. At the cutoff of `bridges`, jump hosts and programs on the route end.
 pub(crate) async fn connect(
     target: Arc<Target>,
+    windows: Windows,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     show: Arc<Show>,
@@ -43,7 +44,8 @@ pub(crate) async fn connect(
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
     let mut session =
-        connect_session(Connector { deadline, target, verify, prompt, show, bridges }).await?;
+        connect_session(Connector { deadline, target, windows, verify, prompt, show, bridges })
+            .await?;
     session.connect_time = begun.elapsed();
     Ok(session)
 }
@@ -73,7 +75,7 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
         algorithms: connector.target.algorithms.clone(),
         known_keys,
         rekey: connector.target.rekey,
-        windows: connector.target.windows,
+        windows: connector.windows,
         reply_timeout: connector.target.ready_timeout,
         ..Setup::new(credentials)
     };
@@ -92,6 +94,7 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
 /// Connects to one server, or to one jump host on the route.
 struct Connector<'a> {
     target: Arc<Target>,
+    windows: Windows,
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     show: Arc<Show>,
@@ -131,6 +134,7 @@ impl Connector<'_> {
                 // The hop has its own host key and credentials; deadline and callbacks are shared.
                 let connector = Connector {
                     target: hop.clone(),
+                    windows: hop.windows,
                     verify: self.verify.clone(),
                     prompt: self.prompt.clone(),
                     show: self.show.clone(),

@@ -221,6 +221,11 @@ impl Registry {
         self.counts.with_channel
     }
 
+    /// How many connections wait for nothing but a session.
+    pub(crate) fn awaiting_session(&self) -> usize {
+        self.counts.awaiting_session
+    }
+
     /// Whether a connection waits for nothing but a session.
     pub(crate) fn awaits_session(&self) -> bool {
         self.counts.awaiting_session > 0

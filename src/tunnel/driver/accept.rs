@@ -35,9 +35,10 @@ impl Driver {
 
     /// Returns whether no forward may accept: the tunnel has its maximum number of connections, or too
     /// many wait for a session.
-    fn has_no_room(&self) -> bool {
+    fn has_no_room(&mut self, now: Instant) -> bool {
         is_at(self.counters.live(), self.config.max_connections)
-            || (!self.has_session() && self.worker.registry().waiting() >= MAX_WAITING)
+            || (self.worker.registry().waiting() >= MAX_WAITING
+                && (!self.has_session() || self.is_crowded(now)))
     }
 
     /// Accepts new connections from the listeners that may have some.
@@ -53,7 +54,7 @@ impl Driver {
         let mut busy = false;
         let mut from = i64::MIN;
         // What makes room wakes this task, too.
-        while !self.has_no_room()
+        while !self.has_no_room(now)
             && let Some(id) = self.forwards.next_accepting(from)
         {
             busy |= self.accept_from(id, now);
@@ -68,7 +69,7 @@ impl Driver {
                 self.forwards.set_full(forward);
                 return accepted > 0;
             }
-            if self.has_no_room() {
+            if self.has_no_room(now) {
                 return accepted > 0;
             }
             let is_first = self.counters.live() == 0;
@@ -193,10 +194,17 @@ impl Driver {
         self.worker.registry_mut().insert(meta, State::AwaitingSession(stream), Some(due));
     }
 
-    /// Opens the connections that waited for a session, in the order in which they were accepted.
+    /// Opens the connections that waited for a session, in the order in which they were accepted, while
+    /// there is room.
     pub(crate) fn open_waiting(&mut self, now: Instant) {
+        if self.is_crowded(now) {
+            return;
+        }
         let waits = |connection: &Connection| matches!(connection.state, State::AwaitingSession(_));
         for id in self.worker.registry().ids(waits) {
+            if self.is_crowded(now) {
+                break;
+            }
             if let Some(pending) = self.take_pending(id) {
                 self.open(pending, now);
             }

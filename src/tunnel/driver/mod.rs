@@ -65,6 +65,8 @@ pub(crate) struct Driver {
     closed: bool,
     /// When to accept connections again, after too many events were unread.
     accepts_at: Option<Instant>,
+    /// Until when connections wait for a further session.
+    crowded_until: Option<Instant>,
 }
 
 impl Driver {
@@ -85,7 +87,7 @@ impl Driver {
             shutdown: Shutdown::default(),
             counters: Counters::default(),
             worker: Worker::new(config.target.clone()),
-            pool: (config.sessions > 1).then(|| Supervisor::new(config.sessions)),
+            pool: (config.sessions.max > 1).then(|| Supervisor::new(config.sessions)),
             connecting: None,
             session_id: None,
             last_session: 0,
@@ -93,6 +95,7 @@ impl Driver {
             active: false,
             closed: false,
             accepts_at: None,
+            crowded_until: None,
             config,
         }
     }
@@ -214,6 +217,7 @@ impl Turns for Driver {
     fn due(&self) -> Option<Instant> {
         let dues = [
             self.peer_due(),
+            self.crowded_until,
             self.reconnecter.due(),
             self.accepts_at.filter(|_| self.forwards.may_accept()),
             self.forwards.paused_until(),

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ssh_proto::Windows;
+
 use crate::runtime::cutoff::CutoffWatch;
 use crate::session::{self, Attempt, Backoff, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
@@ -85,6 +87,7 @@ impl Reconnecter {
 /// Connects and authenticates. The observer answers what only the application knows.
 pub(crate) fn connect_session(
     config: &Config,
+    windows: Windows,
     observer: &Arc<dyn Observer>,
     limit: CutoffWatch,
 ) -> impl Future<Output = Result<Session, session::Error>> + Send + use<> {
@@ -94,7 +97,7 @@ pub(crate) fn connect_session(
     let prompt = Arc::new(move |prompts, answer| responder.answer_prompts(prompts, answer));
     let receiver = observer.clone();
     let show = Arc::new(move |banner| receiver.event(Event::Banner(banner)));
-    session::connect(config.target.clone(), verify, prompt, show, limit)
+    session::connect(config.target.clone(), windows, verify, prompt, show, limit)
 }
 
 impl Driver {
@@ -106,7 +109,9 @@ impl Driver {
             }
             self.session_id = Some(self.begin_session());
             let limit = self.worker.transport_limit();
-            self.connecting = Some(Box::pin(connect_session(&self.config, &self.observer, limit)));
+            let windows = self.config.target.windows;
+            let connecting = connect_session(&self.config, windows, &self.observer, limit);
+            self.connecting = Some(Box::pin(connecting));
         }
     }
 

@@ -66,8 +66,11 @@ impl Driver {
     pub(crate) fn add_session(&mut self, session: Session, now: Instant) {
         let Some(id) = self.session_id else { return };
         self.session_ready(id, session.connect_time);
-        if self.pool.is_some() {
+        if let Some(pool) = &mut self.pool {
             self.session_id = None;
+            if self.config.sessions.further_memory < self.config.target.windows.memory {
+                pool.take_large(id);
+            }
             // It stays on this thread, which has connected it and does little else.
             self.start_worker(id, session, None, now);
         } else {
@@ -98,18 +101,53 @@ impl Driver {
         }
     }
 
-    /// Opens a connection on a session of another task, or keeps it until there is a session.
+    /// Opens a connection on a session of another task, or keeps it until there is a session with room.
     pub(crate) fn open_elsewhere(&mut self, pending: PendingConnection, now: Instant) {
-        let wants_another = self.pool.as_ref().is_some_and(|pool| pool.wants_another(now));
-        let another = wants_another.then(|| self.begin_session());
-        let Some(pool) = &mut self.pool else { return self.hold(pending, now) };
-        if let Some(id) = another {
-            let limit = self.worker.transport_limit();
-            pool.connect(id, connect_session(&self.config, &self.observer, limit));
-        }
-        if let Some(pending) = pool.open(pending, now) {
+        self.begin_further_session(now);
+        let is_crowded = self.is_crowded(now);
+        let pool = self.pool.as_mut().filter(|_| !is_crowded);
+        let left = match pool {
+            Some(pool) => pool.open(pending, now),
+            None => Some(pending),
+        };
+        if let Some(pending) = left {
             self.hold(pending, now);
         }
+    }
+
+    /// Begins a further session if a new connection, or one that waits, justifies it.
+    fn begin_further_session(&mut self, now: Instant) {
+        let waiting = self.worker.registry().awaiting_session();
+        if !self.pool.as_ref().is_some_and(|pool| pool.wants_another(waiting, now)) {
+            return;
+        }
+        let id = self.begin_session();
+        let limit = self.worker.transport_limit();
+        let Some(pool) = &mut self.pool else { return };
+        let mut windows = self.config.target.windows;
+        let further_memory = self.config.sessions.further_memory;
+        if further_memory < windows.memory && !pool.take_large(id) {
+            windows.memory = further_memory;
+        }
+        pool.connect(id, connect_session(&self.config, windows, &self.observer, limit), now);
+    }
+
+    /// Returns whether new connections wait for a further session.
+    pub(crate) fn is_crowded(&mut self, now: Instant) -> bool {
+        self.crowded_until = self.pool.as_ref().and_then(|pool| pool.crowded_until(now));
+        self.crowded_until.is_some()
+    }
+
+    /// Opens the connections that wait for a session, while there is one with room.
+    pub(crate) fn open_crowded(&mut self, now: Instant) -> bool {
+        let before = self.worker.registry().awaiting_session();
+        if before == 0 || self.pool.is_none() || !self.has_session() {
+            self.crowded_until = None;
+            return false;
+        }
+        self.begin_further_session(now);
+        self.open_waiting(now);
+        self.worker.registry().awaiting_session() < before
     }
 
     /// Takes further sessions that have come up or failed.
@@ -132,7 +170,7 @@ impl Driver {
             }
             busy = true;
         }
-        busy
+        busy | self.open_crowded(now)
     }
 
     /// Cancels further sessions that are connecting.

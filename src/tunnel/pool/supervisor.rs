@@ -1,4 +1,4 @@
-//! The sessions of a tunnel that has several: which worker has a connection, which has the least
+//! The sessions of a tunnel that may have several: which worker has a connection, which has the least
 //! load, and when a further session is worthwhile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,111 +11,70 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
 use crate::runtime::WorkerSlot;
-use crate::session::{self, Backoff, Reconnect, Session};
+use crate::session::{self, Session};
+use crate::tunnel::Sessions;
 use crate::tunnel::connection::cause::Force;
 use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::{Pending, Reply};
+use crate::tunnel::pool::growth::{Counts, Growth};
 use crate::tunnel::pool::message::{ConnectionCommand, ToWorker};
 use crate::tunnel::pool::throughput::Throughput;
 use crate::tunnel::pool::up::UpSessions;
+use crate::tunnel::pool::worker::{State, Worker};
 
-/// The maximum number of sessions that connect at once. sshd drops clients at random from 10 on
-/// (MaxStartups), and this tunnel may not be its only client.
-const MAX_CONNECTING: usize = 4;
 /// The bytes of the last second that weigh as much as one connection.
 const CONNECTION_WEIGHT: u64 = 64 * 1024;
+/// The bytes of the last one to two seconds from which on a session is saturated: more than a link of
+/// 1 Gbit/s carries, so that the limit is a core rather than the link.
+const SATURATED: u64 = 256 * 1024 * 1024;
 /// How long a session stays up without a connection, unless it is the last one.
 const IDLE: Duration = Duration::from_secs(60);
-/// The waits before a further session after a failure. Nothing waits for it: the others do the work.
-const RETRY: Reconnect = Reconnect {
-    initial_delay: Duration::from_secs(10),
-    max_delay: Duration::from_secs(60),
-    max_attempts: None,
-};
+/// OpenSSH's server looks at each channel of a session whenever it wakes up. With fewer connections than
+/// this and half of it for each session, none waits for a further session.
+const UNCROWDED: usize = 32;
+/// How long connections wait for a further session, at most, since the latest one came up.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A session that has come up or failed, with its id and the thread that has connected it.
 type Connected = (u32, Result<(Session, WorkerSlot), session::Error>);
 
 /// The workers of a tunnel, and the connections of each.
 pub(crate) struct Supervisor {
-    max_sessions: usize,
+    /// The number of connections of each session from which on there is to be another.
+    connections_each: usize,
     /// By session id, until they have exited.
     workers: BTreeMap<u32, Worker>,
     /// The sessions that take connections.
     up: UpSessions,
-    /// The number of sessions that are being disconnected.
-    closing: usize,
+    /// The number of sessions that are up or being disconnected.
+    existing: usize,
     /// The worker of each connection.
     placed: HashMap<u64, u32>,
     /// Further sessions that connect. The first one, which the tunnel waits for, is not among them.
     connecting: JoinSet<Connected>,
     /// The ids of these sessions.
     connecting_ids: BTreeSet<u32>,
-    backoff: Backoff,
-    retry: Retry,
-    /// Whether the failure of further sessions has been reported.
-    reported: bool,
-}
-
-/// A worker as its supervisor sees it.
-struct Worker {
-    messages: UnboundedSender<ToWorker>,
-    throughput: Arc<Throughput>,
-    state: State,
-    connections: usize,
-    /// The remote forwards that were requested on it. They keep the session up.
-    forwards: usize,
-    /// Since when it has had no connection.
-    idle: Option<Instant>,
-}
-
-/// The session of a worker.
-enum State {
-    /// It takes connections.
-    Up,
-    /// It was idle for long, and is being disconnected.
-    Closing,
-    /// It was lost; its connections are still closing.
-    Lost(session::Error),
-}
-
-/// When a further session may connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Retry {
-    /// At any time: the latest one came up.
-    Now,
-    /// From this time on: one was lost or failed.
-    At(Instant),
-    /// Once any other session has come up: a retry would fail in the same way.
-    Never,
-}
-
-impl Worker {
-    /// Returns since when the session has had neither a connection nor a remote forward.
-    fn unused_since(&self) -> Option<Instant> {
-        self.idle.filter(|_| self.forwards == 0)
-    }
-
-    fn send(&self, message: ToWorker) {
-        // The worker lives as long as this sender.
-        let _ = self.messages.send(message);
-    }
+    growth: Growth,
+    /// Until when connections wait for a further session.
+    patient_until: Option<Instant>,
+    /// The session with the larger share of the memory, if the shares differ. It stays up.
+    large: Option<u32>,
 }
 
 impl Supervisor {
-    pub(crate) fn new(max_sessions: usize) -> Self {
+    pub(crate) fn new(sessions: Sessions) -> Self {
         Self {
-            max_sessions,
+            connections_each: sessions.connections_each,
             workers: BTreeMap::new(),
             up: UpSessions::default(),
-            closing: 0,
+            existing: 0,
             placed: HashMap::new(),
             connecting: JoinSet::new(),
             connecting_ids: BTreeSet::new(),
-            backoff: Backoff::new(RETRY),
-            retry: Retry::Now,
-            reported: false,
+            growth: Growth::new(sessions.max),
+            patient_until: None,
+            large: None,
         }
     }
 
@@ -152,10 +111,27 @@ impl Supervisor {
         Some(changed)
     }
 
+    /// Returns since when a session has had neither a connection nor a remote forward, if that may end it.
+    fn unused_since(&self, id: u32, worker: &Worker) -> Option<Instant> {
+        worker.idle.filter(|_| worker.forwards == 0 && self.large != Some(id))
+    }
+
+    /// Gives a session that begins to connect the larger share of the memory, unless another has it.
+    pub(crate) fn take_large(&mut self, id: u32) -> bool {
+        *self.large.get_or_insert(id) == id
+    }
+
+    fn give_large_back(&mut self, id: u32) {
+        self.large = self.large.filter(|large| *large != id);
+    }
+
     fn put(&mut self, id: u32, worker: Worker) {
         match worker.state {
-            State::Up => self.up.insert(id, worker.connections, worker.unused_since()),
-            State::Closing => self.closing += 1,
+            State::Up => {
+                self.existing += 1;
+                self.up.insert(id, worker.connections, self.unused_since(id, &worker));
+            }
+            State::Closing => self.existing += 1,
             State::Lost(_) => {}
         }
         self.workers.insert(id, worker);
@@ -164,8 +140,11 @@ impl Supervisor {
     fn take(&mut self, id: u32) -> Option<Worker> {
         let worker = self.workers.remove(&id)?;
         match worker.state {
-            State::Up => self.up.remove(id, worker.connections, worker.unused_since()),
-            State::Closing => self.closing -= 1,
+            State::Up => {
+                self.existing -= 1;
+                self.up.remove(id, worker.connections, self.unused_since(id, &worker));
+            }
+            State::Closing => self.existing -= 1,
             State::Lost(_) => {}
         }
         Some(worker)
@@ -183,14 +162,14 @@ impl Supervisor {
             messages,
             throughput,
             state: State::Up,
+            since: now,
             connections: 0,
             forwards: 0,
             idle: Some(now),
         };
         self.put(id, worker);
-        self.backoff.up(now);
-        self.retry = Retry::Now;
-        self.reported = false;
+        self.growth.up(self.existing, now);
+        self.patient_until = Some(now + PATIENCE);
     }
 
     /// Sends a command to the worker that has the connection; gives it back if none has.
@@ -261,10 +240,21 @@ impl Supervisor {
         });
     }
 
-    /// Returns the session with the least load.
+    /// Returns the session with the least load. One without connections is left to end while another
+    /// has room.
     pub(crate) fn least_loaded(&self, now: Instant) -> Option<u32> {
-        let recent = |id| self.workers.get(&id).map_or(0, |worker| worker.throughput.recent(now));
-        self.up.least_loaded(CONNECTION_WEIGHT, recent)
+        let least = |from| self.up.least_loaded(from, CONNECTION_WEIGHT, |id| self.recent(id, now));
+        least(1).filter(|id| self.has_room(*id, now)).or_else(|| least(0))
+    }
+
+    /// Returns the bytes that a session has moved lately.
+    fn recent(&self, id: u32, now: Instant) -> u64 {
+        self.workers.get(&id).map_or(0, |worker| worker.throughput.recent(now))
+    }
+
+    fn has_room(&self, id: u32, now: Instant) -> bool {
+        let connections = self.workers.get(&id).map_or(0, |worker| worker.connections);
+        connections < self.connections_each && self.recent(id, now) < SATURATED
     }
 
     /// Sends a request about a remote forward to a worker, unless it has exited.
@@ -282,21 +272,26 @@ impl Supervisor {
         self.change(id, |worker| worker.forwards -= 1);
     }
 
-    /// Returns whether a new connection justifies a further session: every session that is up has a
-    /// connection, and every one that is connecting will have one.
-    pub(crate) fn wants_another(&self, now: Instant) -> bool {
-        let connecting = self.connecting.len();
-        let (up, connections) = (self.up.len(), self.up.connections());
-        let may_connect = match self.retry {
-            Retry::Now => true,
-            Retry::At(due) => due <= now && connecting == 0,
-            Retry::Never => false,
-        };
-        may_connect
+    /// Returns whether a new connection justifies a further session, with this number of others that
+    /// wait: no session that is up has room, and every one that is connecting will be full.
+    pub(crate) fn wants_another(&self, waiting: usize, now: Instant) -> bool {
+        let counts = Counts { existing: self.existing, connecting: self.connecting.len() };
+        let will_be = self.up.len() + counts.connecting;
+        self.is_up()
+            && self.growth.allows(counts, now)
+            && (counts.connecting == 0
+                || self.up.connections() + waiting >= self.connections_each * will_be)
             && self.up.fewest().is_some_and(|fewest| fewest > 0)
-            && up + self.closing + connecting < self.max_sessions
-            && connecting < MAX_CONNECTING
-            && connections >= up + connecting
+            && !self.up.ids_below(self.connections_each).any(|id| self.has_room(id, now))
+    }
+
+    /// Returns until when new connections wait for a session that is connecting: each that is up has so
+    /// many that the server would become slow.
+    pub(crate) fn crowded_until(&self, now: Instant) -> Option<Instant> {
+        let full = self.connections_each.max(UNCROWDED);
+        let is_full = self.up.fewest().is_some_and(|fewest| fewest >= full + full / 2);
+        let waits = is_full && !self.connecting_ids.is_empty();
+        self.patient_until.filter(|until| waits && now < *until)
     }
 
     /// Connects a further session, on the thread where its worker will run.
@@ -304,9 +299,13 @@ impl Supervisor {
         &mut self,
         id: u32,
         connecting: impl Future<Output = Result<Session, session::Error>> + Send + 'static,
+        now: Instant,
     ) {
         let slot = WorkerSlot::take();
         let handle = slot.handle().clone();
+        if self.connecting_ids.is_empty() {
+            self.patient_until = Some(now + PATIENCE);
+        }
         self.connecting_ids.insert(id);
         let connected = async move { (id, connecting.await.map(|session| (session, slot))) };
         self.connecting.spawn_on(connected, &handle);
@@ -318,6 +317,9 @@ impl Supervisor {
             match ready!(self.connecting.poll_join_next(cx)) {
                 Some(Ok(connected)) => {
                     self.connecting_ids.remove(&connected.0);
+                    if connected.1.is_err() {
+                        self.give_large_back(connected.0);
+                    }
                     return Poll::Ready(Some(connected));
                 }
                 None => return Poll::Ready(None),
@@ -330,13 +332,14 @@ impl Supervisor {
     /// Cancels the further sessions that are connecting. Returns their ids.
     pub(crate) fn cancel_connects(&mut self) -> BTreeSet<u32> {
         self.connecting = JoinSet::new();
-        std::mem::take(&mut self.connecting_ids)
+        let ids = std::mem::take(&mut self.connecting_ids);
+        self.large = self.large.filter(|large| !ids.contains(large));
+        ids
     }
 
     /// Records that a further session has failed. Returns whether that is to be reported.
     pub(crate) fn failed(&mut self, error: &session::Error, now: Instant) -> bool {
-        self.wait_after(error, now);
-        !std::mem::replace(&mut self.reported, true)
+        self.growth.failed(error, self.existing, now)
     }
 
     /// Records the loss of a worker's session, which may have carried data from a target. Returns
@@ -348,17 +351,16 @@ impl Supervisor {
         served: bool,
         now: Instant,
     ) -> bool {
-        if served {
-            self.backoff.served();
-        }
         let lost = State::Lost(error.clone());
-        match self.change(id, |worker| std::mem::replace(&mut worker.state, lost)) {
-            Some(State::Up) => {
-                self.wait_after(error, now);
-                true
-            }
-            Some(State::Closing | State::Lost(_)) | None => false,
-        }
+        let change = |worker: &mut Worker| {
+            let was_up = matches!(std::mem::replace(&mut worker.state, lost), State::Up);
+            was_up.then_some(worker.since)
+        };
+        let since = self.change(id, change).flatten();
+        self.give_large_back(id);
+        let Some(since) = since else { return false };
+        self.growth.lost(error, (since, served), self.existing, now);
+        true
     }
 
     /// Returns why a worker's session was lost.
@@ -369,26 +371,11 @@ impl Supervisor {
         }
     }
 
-    /// Delays the next session after the failure of one.
-    fn wait_after(&mut self, error: &session::Error, now: Instant) {
-        let waits = match self.retry {
-            Retry::Now => false,
-            Retry::At(due) => due > now,
-            Retry::Never => true,
-        };
-        // Sessions that connect and fail together are one failure.
-        if !waits {
-            let next = self.backoff.next(error, now);
-            self.retry = next.map_or(Retry::Never, |attempt| Retry::At(now + attempt.delay));
-        }
-    }
-
     /// Removes a worker that has exited. Returns whether its session had not been lost.
     pub(crate) fn remove(&mut self, id: u32) -> bool {
-        self.take(id).is_some_and(|worker| match worker.state {
-            State::Up | State::Closing => true,
-            State::Lost(_) => false,
-        })
+        let worker = self.take(id);
+        self.give_large_back(id);
+        worker.is_some_and(|worker| !matches!(worker.state, State::Lost(_)))
     }
 
     /// Sends every worker a message that has a reply. Returns where the replies arrive.

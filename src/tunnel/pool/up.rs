@@ -44,10 +44,21 @@ impl UpSessions {
         self.by_connections.first().map(|(connections, _)| *connections)
     }
 
-    /// Returns the session with the least load: the weight of its connections, and what `extra` adds.
-    pub(super) fn least_loaded(&self, weight: u64, extra: impl Fn(u32) -> u64) -> Option<u32> {
+    /// Returns the sessions with fewer connections than this, but with some.
+    pub(super) fn ids_below(&self, connections: usize) -> impl Iterator<Item = u32> {
+        self.by_connections.range((1, 0)..(connections.max(1), 0)).map(|(_, id)| *id)
+    }
+
+    /// Returns the session with the least load of those with at least this number of connections: the
+    /// weight of its connections, and what `extra` adds.
+    pub(super) fn least_loaded(
+        &self,
+        from: usize,
+        weight: u64,
+        extra: impl Fn(u32) -> u64,
+    ) -> Option<u32> {
         let mut least: Option<(u64, u32)> = None;
-        for &(connections, id) in &self.by_connections {
+        for &(connections, id) in self.by_connections.range((from, 0)..) {
             let load = connections as u64 * weight;
             // The sessions from here on have at least this load.
             if least.is_some_and(|(least, _)| least <= load) {

@@ -295,6 +295,11 @@ impl Client {
         text
     }
 
+    /// Returns whether the server has identified itself.
+    pub fn is_identified(&self) -> bool {
+        !matches!(self.phase, Phase::Identifying(_))
+    }
+
     /// Returns whether the user is authenticated and the session is not over.
     pub fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Connected)

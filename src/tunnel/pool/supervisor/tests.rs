@@ -5,6 +5,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::*;
 use crate::runtime;
 use crate::tunnel::connection::meta::tests::pending;
+use crate::tunnel::pool::growth::MAX_CONNECTING;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -14,12 +15,20 @@ struct Setup {
     now: Instant,
     sent: Vec<UnboundedReceiver<ToWorker>>,
     last_id: u64,
+    /// The latest connections of each session.
+    placed: BTreeMap<u32, Vec<u64>>,
 }
 
 impl Setup {
-    fn new(max_sessions: usize, workers: u32) -> Self {
-        let (pool, now) = (Supervisor::new(max_sessions), Instant::now());
-        let mut setup = Self { pool, now, sent: Vec::new(), last_id: 0 };
+    /// A further session is wanted beside each session with a connection.
+    fn new(max: usize, workers: u32) -> Self {
+        Self::with(max, 1, workers)
+    }
+
+    fn with(max: usize, connections_each: usize, workers: u32) -> Self {
+        let sessions = Sessions { max, connections_each, further_memory: 0 };
+        let (pool, now) = (Supervisor::new(sessions), Instant::now());
+        let mut setup = Self { pool, now, sent: Vec::new(), last_id: 0, placed: BTreeMap::new() };
         for _ in 0..workers {
             setup.up();
         }
@@ -39,7 +48,39 @@ impl Setup {
         self.last_id += 1;
         let (pending, _) = runtime::handle().block_on(pending(self.last_id));
         assert!(self.pool.open(pending, self.now).is_none(), "a session is up");
-        self.pool.placed[&self.last_id]
+        let id = self.pool.placed[&self.last_id];
+        self.placed.entry(id).or_default().push(self.last_id);
+        id
+    }
+
+    /// Opens this many connections.
+    fn fill(&mut self, count: usize) {
+        for _ in 0..count {
+            self.place();
+        }
+    }
+
+    /// Ends the latest connections of a session.
+    fn leave(&mut self, id: u32, count: usize) {
+        for _ in 0..count {
+            let connection = self.placed.get_mut(&id).and_then(Vec::pop).expect("it has one");
+            self.pool.connection_left(connection, self.now);
+        }
+    }
+
+    /// Begins to connect another session.
+    fn connect(&mut self) -> u32 {
+        let id = 100 + self.pool.connecting.len() as u32;
+        self.pool.connect(id, std::future::pending(), self.now);
+        id
+    }
+
+    fn wants_another(&self) -> bool {
+        self.pool.wants_another(0, self.now)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.pool.crowded_until(self.now).is_some()
     }
 
     fn moved(&self, id: u32, total: u64) {
@@ -81,21 +122,21 @@ fn recent_bytes_count_as_load() {
 #[test]
 fn a_further_session_is_wanted_when_every_session_has_a_connection() {
     let mut setup = Setup::new(3, 0);
-    assert!(!setup.pool.wants_another(setup.now), "the first session is not a further one");
+    assert!(!setup.wants_another(), "the first session is not a further one");
     setup.up();
-    assert!(!setup.pool.wants_another(setup.now));
+    assert!(!setup.wants_another());
     setup.place();
-    assert!(setup.pool.wants_another(setup.now));
+    assert!(setup.wants_another());
     setup.up();
-    assert!(!setup.pool.wants_another(setup.now));
+    assert!(!setup.wants_another());
     setup.place();
-    assert!(setup.pool.wants_another(setup.now));
+    assert!(setup.wants_another());
     setup.pool.connection_left(1, setup.now);
-    assert!(!setup.pool.wants_another(setup.now));
+    assert!(!setup.wants_another());
     setup.place();
     setup.up();
     setup.place();
-    assert!(!setup.pool.wants_another(setup.now), "the maximum is reached");
+    assert!(!setup.wants_another(), "the maximum is reached");
 }
 
 #[test]
@@ -103,42 +144,109 @@ fn connecting_sessions_count() {
     let mut setup = Setup::new(64, 1);
     for connecting in 1..=MAX_CONNECTING {
         setup.place();
-        assert!(setup.pool.wants_another(setup.now));
-        setup.pool.connecting.spawn_on(std::future::pending(), runtime::handle());
+        assert!(setup.wants_another());
+        setup.connect();
         assert_eq!(setup.pool.connecting.len(), connecting);
-        assert!(
-            !setup.pool.wants_another(setup.now),
-            "the connecting session will take the connection"
-        );
+        assert!(!setup.wants_another(), "the connecting session will take the connection");
     }
     setup.place();
     setup.place();
-    assert!(!setup.pool.wants_another(setup.now), "the maximum connects already");
+    assert!(!setup.wants_another(), "the maximum connects already");
 }
 
 #[test]
-fn the_next_session_waits_after_a_failure() {
+fn a_failed_session_takes_no_connection_and_delays_the_next_one() {
     let mut setup = Setup::new(4, 1);
     setup.place();
-    setup.pool.failed(&broken(), setup.now);
-    setup.pool.failed(&broken(), setup.now);
-    assert!(!setup.pool.wants_another(setup.now + 4 * SECOND));
-    assert!(
-        setup.pool.wants_another(setup.now + 10 * SECOND),
-        "failures at the same time are one failure"
-    );
-    setup.pool.failed(&broken(), setup.now + 10 * SECOND);
-    assert!(!setup.pool.wants_another(setup.now + 19 * SECOND));
+    assert!(setup.pool.failed(&broken(), setup.now), "reported");
+    assert!(!setup.wants_another());
+    assert_eq!(setup.place(), 1);
+    setup.now += SECOND;
+    assert!(setup.wants_another());
+}
 
-    // A session that came up makes up for a failure; an error that would repeat itself is final.
-    setup.up();
+#[test]
+fn a_further_session_is_wanted_when_every_session_is_full() {
+    let mut setup = Setup::with(64, 3, 1);
+    for _ in 0..3 {
+        assert!(!setup.wants_another());
+        setup.place();
+    }
+    assert!(setup.wants_another());
+    setup.connect();
+    // The connecting one takes three, and those that wait count.
+    setup.fill(2);
+    assert!(!setup.pool.wants_another(0, setup.now));
+    assert!(setup.pool.wants_another(1, setup.now));
+    setup.fill(1);
+    assert!(setup.pool.wants_another(0, setup.now));
+    setup.leave(1, 4);
+    assert!(!setup.pool.wants_another(9, setup.now), "the first session has room");
+}
+
+#[test]
+fn a_saturated_session_is_full() {
+    let mut setup = Setup::with(64, 128, 1);
+    setup.moved(1, SATURATED);
+    assert!(!setup.wants_another(), "a session without connections has room");
     setup.place();
-    assert!(setup.pool.wants_another(setup.now));
-    setup.pool.failed(&session::Error::Auth(Box::default()), setup.now);
-    assert!(!setup.pool.wants_another(setup.now + 1000 * SECOND));
+    assert!(setup.wants_another());
+    setup.connect();
+    assert!(!setup.wants_another(), "one is enough for the next connection");
     setup.up();
-    setup.place();
-    assert!(setup.pool.wants_another(setup.now));
+    assert!(!setup.wants_another());
+    setup.moved(1, 2 * SATURATED);
+    assert_eq!([1, 2].map(|_| setup.place()), [2, 2]);
+    setup.now += 2 * SECOND;
+    assert_eq!(setup.place(), 1, "it has the fewest connections");
+}
+
+#[test]
+fn a_session_without_connections_ends_while_another_has_room() {
+    let mut setup = Setup::with(64, 3, 2);
+    setup.fill(7);
+    setup.leave(2, setup.placed[&2].len());
+    setup.leave(1, setup.placed[&1].len() - 1);
+    for _ in 0..59 {
+        setup.now += SECOND;
+        assert_eq!(setup.place(), 1);
+        setup.leave(1, 1);
+    }
+    assert!(!setup.pool.close_unused(setup.now));
+    setup.now += SECOND;
+    assert!(setup.pool.close_unused(setup.now));
+    assert_eq!(setup.shut_down(), [2]);
+}
+
+#[test]
+fn an_empty_session_takes_connections_when_the_others_are_full() {
+    let mut setup = Setup::with(64, 3, 2);
+    setup.fill(3);
+    assert_eq!(setup.placed.len(), 1, "all go to one session");
+    setup.fill(3);
+    assert_eq!(setup.placed.values().map(Vec::len).collect::<Vec<_>>(), [3, 3]);
+}
+
+#[test]
+fn connections_wait_for_a_session_that_connects_while_the_others_are_crowded() {
+    let crowd = UNCROWDED + UNCROWDED / 2;
+    let mut setup = Setup::with(64, UNCROWDED, 1);
+    setup.fill(crowd);
+    assert!(!setup.is_crowded(), "no session connects");
+    setup.connect();
+    assert!(setup.is_crowded());
+    setup.leave(1, 1);
+    assert!(!setup.is_crowded());
+    setup.fill(1);
+    assert!(setup.is_crowded());
+    setup.now += PATIENCE;
+    assert!(!setup.is_crowded(), "patience is over");
+    setup.up();
+    assert!(!setup.is_crowded(), "there is room");
+    setup.fill(crowd);
+    assert!(setup.is_crowded(), "another one connects still, and one has just come up");
+    setup.pool.cancel_connects();
+    assert!(!setup.is_crowded());
 }
 
 #[test]
@@ -166,7 +274,27 @@ fn a_session_that_is_being_disconnected_counts_until_it_has_exited() {
     assert_eq!(setup.place(), 1);
     assert!(setup.pool.close_unused(setup.now + IDLE));
     assert_eq!(setup.shut_down(), [2]);
-    assert!(!setup.pool.wants_another(setup.now));
+    assert!(!setup.wants_another());
     assert!(setup.pool.remove(2));
-    assert!(setup.pool.wants_another(setup.now));
+    assert!(setup.wants_another());
+}
+
+#[test]
+fn the_session_with_the_larger_share_of_the_memory_stays_up() {
+    let mut setup = Setup::with(64, 3, 0);
+    assert!(setup.pool.take_large(1));
+    setup.up();
+    assert!(!setup.pool.take_large(2));
+    setup.up();
+    setup.now += IDLE;
+    assert!(setup.pool.close_unused(setup.now));
+    assert_eq!((setup.shut_down(), setup.pool.due()), (vec![2], None));
+    // Another one has it after a loss, if it comes up.
+    setup.up();
+    assert!(setup.pool.disconnected(1, &broken(), true, setup.now));
+    assert!(setup.pool.take_large(100));
+    assert!(!setup.pool.take_large(101));
+    assert_eq!(setup.connect(), 100);
+    setup.pool.cancel_connects();
+    assert!(setup.pool.take_large(101));
 }
