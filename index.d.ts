@@ -1544,6 +1544,8 @@ export interface SSHTunnelPromises<C extends ConnectionInfo = Connection, F = Fo
   stopListening(): Promise<void>;
   /** Promise form of {@link SSHTunnel.forwardLocal}. */
   forwardLocal(options: LocalForwardOptions): Promise<F>;
+  /** Promise form of {@link SSHTunnel.localUrl}. */
+  localUrl(url: string | URL): Promise<string>;
   /** Promise form of {@link SSHTunnel.forwardDynamic}. */
   forwardDynamic(options: DynamicForwardOptions): Promise<F>;
   /** Promise form of {@link SSHTunnel.forwardRemote}. */
@@ -1754,6 +1756,23 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
   forwardLocal(options: LocalForwardOptions): Forward;
   /** Callback form of {@link SSHTunnel.forwardLocal}. */
   forwardLocal(options: LocalForwardOptions, callback: Callback<Forward>): void;
+
+  /**
+   * Opens a local port for each server of a URL, as {@link SSHTunnel.forwardLocal} does, and completes with the same URL
+   * whose servers are `127.0.0.1` and these ports. A further call with the same server uses its port again. User,
+   * password, path and parameters stay as they are. Several servers are separated by commas, as in the URLs of
+   * PostgreSQL and MongoDB. The usual ports of common schemes may be omitted.
+   *
+   * With TLS, a client checks the certificate against the name in the URL, which is an address here: give it the true
+   * name by its own option (`servername`), or use {@link SSHTunnel.connector}. Drivers of MongoDB that look for the
+   * members of a replica set find names that they cannot reach, unless the URL has `directConnection=true`.
+   *
+   * Throws ERR_INVALID_ARG_VALUE for a URL without a host or a known port, with the path of a Unix socket, or with
+   * `+srv`, and no message contains the URL. Fails as {@link SSHTunnel.forwardLocal} does, without any of the ports.
+   */
+  localUrl(url: string | URL): string;
+  /** Callback form of {@link SSHTunnel.localUrl}. */
+  localUrl(url: string | URL, callback: Callback<string>): void;
 
   /**
    * Opens a local port or Unix socket that is a SOCKS 4, 4a and 5 proxy (`ssh -D`): each client requests its own

@@ -2,7 +2,7 @@
 
 const { inspect } = require('node:util');
 
-const { binding, defineCalls } = require('./native/index.js');
+const { binding, defineCalls, defineDispose } = require('./native/index.js');
 
 const { Method } = binding;
 
@@ -58,15 +58,7 @@ class Forward {
   }
 }
 
-if (Symbol.asyncDispose !== undefined) {
-  Object.defineProperty(Forward.prototype, Symbol.asyncDispose, {
-    value: async function asyncDispose() {
-      await this.promises.stop();
-    },
-    configurable: true,
-    writable: true,
-  });
-}
+defineDispose(Forward, (forward) => forward.promises.stop());
 
 /** An end of a forward by the names of its options. */
 function membersOf(side, { host, port, path }) {

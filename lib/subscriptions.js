@@ -1,5 +1,7 @@
 'use strict';
 
+const { EventEmitter } = require('node:events');
+
 const diagnostics = require('./diagnostics.js');
 const { binding } = require('./native/index.js');
 
@@ -68,4 +70,25 @@ class Subscriptions {
   }
 }
 
-module.exports = { Subscriptions };
+/**
+ * Has the subscriptions of a class of emitters follow its listeners: the addon has to know who listens before it reports
+ * something. The events 'newListener' and 'removeListener' would tell, but applications can remove their listeners.
+ * @param {Function} Class
+ * @param {(emitter: any) => Subscriptions} subscriptionsOf
+ */
+function followListeners(Class, subscriptionsOf) {
+  const follow = (name, changed) => {
+    const inherited = EventEmitter.prototype[name];
+    const value = function (...args) {
+      inherited.apply(this, args);
+      changed(subscriptionsOf(this), ...args);
+      return this;
+    };
+    Object.defineProperty(Class.prototype, name, { value, configurable: true, writable: true });
+  };
+  for (const name of ['on', 'addListener', 'prependListener', 'off', 'removeListener'])
+    follow(name, (subscriptions, event) => subscriptions.update(event));
+  follow('removeAllListeners', (subscriptions) => subscriptions.updateAll());
+}
+
+module.exports = { Subscriptions, followListeners };

@@ -9,10 +9,11 @@ const diagnostics = require('./diagnostics.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
 const { Forward } = require('./forward.js');
 const { Lifetime } = require('./lifetime.js');
-const { binding, create, defineCalls, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
+const { defineCalls, defineDispose } = require('./native/calls.js');
+const { binding, create, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
 const { askConnectionRequest, askHostVerifier, askPrompts } = require('./questions.js');
-const { Subscriptions } = require('./subscriptions.js');
-const { dial, ended, lingerChanged, opened } = require('./tunnel-socket.js');
+const { Subscriptions, followListeners } = require('./subscriptions.js');
+const { TunnelSockets } = require('./tunnel-sockets.js');
 const check = require('./validate/index.js');
 
 const { Kind, Method } = binding;
@@ -44,8 +45,7 @@ class SSHTunnel extends EventEmitter {
   #forwards = new Map();
   /** How many there may be before ended forwards are looked for. */
   #maxForwards = MIN_FORWARDS;
-  /** Sockets of dial() whose connections have not ended, by the connections' numbers. */
-  #sockets = new Map();
+  #sockets;
   /** The hostVerifier of each jump host, in order, and last the server's. */
   #verifiers;
   /** What the last hostVerifier threw, if it did. */
@@ -63,6 +63,7 @@ class SSHTunnel extends EventEmitter {
   /** Whether it has ended with a 'close'; a tunnel that is started again gets another one. */
   #isResourceOver = false;
   #promises;
+  #localUrls;
 
   static #promisesOf;
 
@@ -106,6 +107,7 @@ class SSHTunnel extends EventEmitter {
           tunnel.#startForward('forwardDynamic', settler, check.checkDynamicForward(options), options.signal),
         forwardRemote: (tunnel, settler, options) =>
           tunnel.#startForward('forwardRemote', settler, check.checkRemoteForward(options), options.signal),
+        localUrl: (tunnel, settler, url) => tunnel.#urls.open(settler, url),
         disconnect: (tunnel, settler, connectionId) => tunnel.#disconnect(settler, connectionId),
         shutdown: (tunnel, settler, options) => tunnel.#shutdown(settler, check.checkShutdownOptions(options)),
         close: (tunnel, settler, options) =>
@@ -121,22 +123,7 @@ class SSHTunnel extends EventEmitter {
       ['connect', 'startListening', 'shutdown', 'close'],
     );
 
-    for (const name of ['on', 'addListener', 'prependListener', 'off', 'removeListener']) {
-      SSHTunnel.#override(name, (tunnel, event) => tunnel.#subscriptions.update(event));
-    }
-    SSHTunnel.#override('removeAllListeners', (tunnel) => tunnel.#subscriptions.updateAll());
-  }
-
-  // The addon has to know who listens before it reports something. The events 'newListener' and 'removeListener' would
-  // tell, but applications can remove their listeners.
-  static #override(name, changed) {
-    const inherited = EventEmitter.prototype[name];
-    const value = function (...args) {
-      inherited.apply(this, args);
-      changed(this, ...args);
-      return this;
-    };
-    Object.defineProperty(SSHTunnel.prototype, name, { value, configurable: true, writable: true });
+    followListeners(SSHTunnel, (tunnel) => tunnel.#subscriptions);
   }
 
   constructor(options) {
@@ -154,6 +141,7 @@ class SSHTunnel extends EventEmitter {
     this.#handle = handle;
     this.#subscriptions = new Subscriptions(this, handle);
     this.#lifetime = new Lifetime(this, handle);
+    this.#sockets = new TunnelSockets(handle, this.#ask);
     this.#verifiers = verifiers;
     this.#interactive = interactive;
     this.#parts = new.target[PARTS];
@@ -200,17 +188,22 @@ class SSHTunnel extends EventEmitter {
     if (abortion.isAborted) throw abortion.error;
     this.#subscriptions.look();
     this.#connecting('dial', nothing);
-    const socket = dial(this.#handle, wanted, this.#ask);
-    this.#sockets.set(socket.connectionId, socket);
-    abortion.follow(() => socket.destroy(abortion.error));
-    const opened = () => abortion.stop();
-    return socket.once('connect', opened).once('close', opened);
+    return this.#sockets.dial(wanted, abortion);
   }
 
   httpAgent(options) {
     // Loaded here, because it needs https and thereby TLS, which take longer to load than all the rest.
     const { TunnelAgent } = require('./http-agent.js');
     return new TunnelAgent((target) => this.#dial(target), options);
+  }
+
+  get #urls() {
+    const { LocalUrls } = require('./local-url.js');
+    this.#localUrls ??= new LocalUrls(
+      (settler, target) => this.#startForward('localUrl', settler, check.checkLocalForward(target)),
+      (callback, result) => this.#call(callback, Method.GetLinger, 0, { result }),
+    );
+    return this.#localUrls;
   }
 
   get state() {
@@ -265,9 +258,7 @@ class SSHTunnel extends EventEmitter {
   /** How connections and forwards call their tunnel. @type {import('./connection.js').Ask} */
   #ask = (settler, method, id, options) => {
     const outcome = this.#call(settler, method, id, options);
-    // The addon does not know yet of a socket of dial() that is destroyed and still writes.
-    const socket = method === Method.SetConnectionLinger ? this.#sockets.get(id) : undefined;
-    if (socket !== undefined) lingerChanged(socket, options.linger);
+    if (method === Method.SetConnectionLinger) this.#sockets.lingerChanged(id, options.linger);
     return outcome;
   };
 
@@ -397,14 +388,13 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.Connection:
         diagnostics.publishConnection(this, payload);
-        this.#toSocket(payload, opened);
+        this.#sockets.opened(payload);
         this.emit('connection', this.#connection(payload));
         break;
       case Kind.Disconnected:
         diagnostics.publishEnd(this, payload);
         this.#subscriptions.ended(payload);
-        this.#toSocket(payload, ended);
-        this.#sockets.delete(payload.connectionId);
+        this.#sockets.ended(payload);
         this.emit('disconnected', payload);
         break;
       case Kind.SessionStarted:
@@ -446,26 +436,12 @@ class SSHTunnel extends EventEmitter {
     return this.#resource;
   }
 
-  /** Tells a socket of dial() about its connection. */
-  #toSocket(payload, tell) {
-    const socket = this.#sockets.get(payload.connectionId);
-    if (socket !== undefined) tell(socket, payload);
-  }
-
   async #verifyHostKey(question, { hop, ...key }) {
     this.#refusal = undefined;
     this.#refusal = await askHostVerifier(this.#handle, question, this.#verifiers.at(hop ?? -1), key);
   }
 }
 
-if (Symbol.asyncDispose !== undefined) {
-  Object.defineProperty(SSHTunnel.prototype, Symbol.asyncDispose, {
-    value: async function asyncDispose() {
-      await this.close();
-    },
-    configurable: true,
-    writable: true,
-  });
-}
+defineDispose(SSHTunnel, (tunnel) => tunnel.close());
 
 module.exports = { PARTS, SSHTunnel };

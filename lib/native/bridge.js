@@ -114,8 +114,15 @@ class Call {
     const { tunnel, settler } = this;
     this.abortion?.stop();
     if (tunnel !== undefined) handlers.replied(tunnel);
-    const error = failure === null ? null : this.#error(failure);
-    const value = error ? undefined : this.convert(payload);
+    let error = failure === null ? null : this.#error(failure);
+    let value;
+    if (error === null) {
+      try {
+        value = this.convert(payload);
+      } catch (failed) {
+        error = failed;
+      }
+    }
     if (this.resource === undefined) {
       if (error) settler.reject(error);
       else settler.resolve(value);

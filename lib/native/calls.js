@@ -73,4 +73,17 @@ function definePromised(Class, more = []) {
   }
 }
 
-module.exports = { Deferred, defineCalls, definePromised };
+/**
+ * Gives a class Symbol.asyncDispose, for `await using`, where the runtime has the symbol.
+ * @param {Function} Class
+ * @param {(target: any) => Promise<unknown>} dispose
+ */
+function defineDispose(Class, dispose) {
+  if (Symbol.asyncDispose === undefined) return;
+  const value = async function asyncDispose() {
+    await dispose(this);
+  };
+  Object.defineProperty(Class.prototype, Symbol.asyncDispose, { value, configurable: true, writable: true });
+}
+
+module.exports = { Deferred, defineCalls, defineDispose, definePromised };

@@ -4,6 +4,7 @@ const { EventEmitter } = require('node:events');
 const net = require('node:net');
 
 const { fromNative } = require('../errors.js');
+const { defineDispose } = require('../native/index.js');
 const { TunnelConnection } = require('./connection.js');
 
 /** The system calls of a listener: their errors are emitted by the server, all others by the client. */
@@ -130,15 +131,7 @@ class TunnelServer extends EventEmitter {
   }
 }
 
-if (Symbol.asyncDispose !== undefined) {
-  Object.defineProperty(TunnelServer.prototype, Symbol.asyncDispose, {
-    value() {
-      return new Promise((resolve) => this.close(() => resolve()));
-    },
-    configurable: true,
-    writable: true,
-  });
-}
+defineDispose(TunnelServer, (server) => new Promise((resolve) => server.close(() => resolve())));
 
 function notRunning() {
   return fromNative({ code: 'ERR_SERVER_NOT_RUNNING', message: 'Server is not running.' });

@@ -1,0 +1,64 @@
+'use strict';
+
+const { dial, ended, lingerChanged, opened } = require('./tunnel-socket.js');
+
+/** The sockets of dial() of a tunnel, until their connections have ended. */
+class TunnelSockets {
+  #handle;
+  #ask;
+  /** By the numbers of their connections. */
+  #sockets = new Map();
+
+  /**
+   * @param {number} handle of the tunnel
+   * @param {import('./connection.js').Ask} ask
+   */
+  constructor(handle, ask) {
+    this.#handle = handle;
+    this.#ask = ask;
+  }
+
+  get size() {
+    return this.#sockets.size;
+  }
+
+  has(connectionId) {
+    return this.#sockets.has(connectionId);
+  }
+
+  /**
+   * @param {any} wanted the target, and the options of the socket
+   * @param {import('./abort.js').Abortion} abortion destroys the socket until it is connected
+   */
+  dial(wanted, abortion) {
+    const socket = dial(this.#handle, wanted, this.#ask);
+    this.#sockets.set(socket.connectionId, socket);
+    abortion.follow(() => socket.destroy(abortion.error));
+    const settled = () => abortion.stop();
+    return socket.once('connect', settled).once('close', settled);
+  }
+
+  /** A connection has opened. */
+  opened(info) {
+    this.#tell(info, opened);
+  }
+
+  /** A connection has ended. */
+  ended(end) {
+    this.#tell(end, ended);
+    this.#sockets.delete(end.connectionId);
+  }
+
+  /** A connection gets another Linger, of which the addon does not know if its socket is destroyed and still writes. */
+  lingerChanged(connectionId, packed) {
+    const socket = this.#sockets.get(connectionId);
+    if (socket !== undefined) lingerChanged(socket, packed);
+  }
+
+  #tell(payload, tell) {
+    const socket = this.#sockets.get(payload.connectionId);
+    if (socket !== undefined) tell(socket, payload);
+  }
+}
+
+module.exports = { TunnelSockets };
