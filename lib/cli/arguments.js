@@ -26,11 +26,9 @@ const IGNORED = new Set(['A', 'a', 'K', 'k', 'N', 'n', 'T', 't', 'X', 'x', 'Y', 
 /** Flags of ssh that are not supported, and why. */
 const REFUSED = {
   B: 'the connection is bound to an address, by -b, not to an interface',
-  G: 'the configuration is not printed: ssh -G prints it',
   I: 'PKCS#11 keys are used through an agent',
   M: 'sessions are not shared',
   O: 'sessions are not shared',
-  Q: 'algorithms are not listed',
   s: 'no subsystem is started: the command only forwards',
   w: 'no network device is forwarded',
   y: 'messages go to standard error, not to the system log',
@@ -69,6 +67,8 @@ const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no
  * @property {{ host: string, port: number }} [stdio] the target of -W
  * @property {string} [configFile]
  * @property {string} [logFile] where messages go, in place of standard error
+ * @property {string} [query] what -Q asks for
+ * @property {boolean} [prints] whether the settings are printed, and nothing else is done
  * @property {string[]} identities the files of -i
  * @property {boolean} [help]
  * @property {boolean} [version]
@@ -148,6 +148,9 @@ class Parser {
       case 'F':
         result.configFile = value;
         break;
+      case 'G':
+        result.prints = true;
+        break;
       case 'J':
         if (++this.#jumps > 1) throw new UsageError('only one -J is permitted: commas separate the hops');
         result.lines.push(['ProxyJump', value]);
@@ -158,6 +161,9 @@ class Parser {
       case 'p':
         if (names().readPort(value) === undefined) throw new UsageError(`Bad port '${value}'`);
         result.lines.push(['Port', value]);
+        break;
+      case 'Q':
+        result.query = value;
         break;
       case 'q':
         this.#level = 'QUIET';

@@ -4,7 +4,7 @@
 //
 //   arguments.js     the command line; help.js: its help
 //   compile-cache.js compiled code, kept between runs
-//   settings.js      what the command line and the ssh_config files say
+//   settings.js      what the command line and the ssh_config files say; print.js: -G and -Q
 //   run.js           from the settings to the exit status
 //   auth/            connect.js: connects, and asks the user for what may help
 //   forwardings.js   -L, -D and -R; stdio.js: -W
@@ -21,13 +21,21 @@ const { plain } = require('./output/text.js');
 
 function prepare(argv) {
   const line = parseArguments(argv);
-  if (line.help || line.version) return { line };
+  if (line.help || line.version || line.query !== undefined) return { line };
   if (line.host === undefined) throw new UsageError('a destination is missing', { usage: true });
   const { Settings, missingIdentities } = require('./settings.js');
   const settings = new Settings(line);
+  if (line.prints) return { line, settings };
   if (settings.forks && !require('./background.js').isChild()) return { line, settings, isParent: true };
   for (const warning of missingIdentities(line.identities)) process.stderr.write(`${plain(warning)}\n`);
   return { line, settings };
+}
+
+/** What is printed without a destination. @param {import('./arguments.js').CommandLine} line */
+function answer({ help, version: asksVersion, query }) {
+  if (help) return require('./help.js').HELP;
+  if (asksVersion) return `sshtunnel ${version}\n`;
+  return `${require('./print.js').query(query).join('\n')}\n`;
 }
 
 /**
@@ -57,7 +65,11 @@ async function main(argv) {
   try {
     const { line, settings, isParent } = prepare(argv);
     if (settings === undefined) {
-      process.stdout.write(line.help ? require('./help.js').HELP : `sshtunnel ${version}\n`);
+      process.stdout.write(answer(line));
+      return;
+    }
+    if (line.prints) {
+      process.stdout.write(`${require('./print.js').settingsOf(settings).map(plain).join('\n')}\n`);
       return;
     }
     if (isParent) {

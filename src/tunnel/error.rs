@@ -36,6 +36,11 @@ pub enum Error {
     /// The server refused to listen at this address.
     #[error("the server refused to listen on {0}")]
     ForwardRefused(String),
+    /// The server's reply to the request to listen at this address has no port that can be used.
+    #[error(
+        "the server's reply to the request to listen on {0} has no port that can be used for it"
+    )]
+    ForwardWithoutPort(String),
     /// The server refused to stop listening at this address.
     #[error("the server refused to stop listening on {0}")]
     ForwardKept(String),
@@ -67,9 +72,10 @@ impl Error {
             Error::Listen { code, .. } => code.clone(),
             Error::Closed => "ERR_TUNNEL_CLOSED".into(),
             Error::NoForward | Error::UnknownForward(_) => "ERR_TUNNEL_NO_FORWARD".into(),
-            Error::ForwardRefused(_) | Error::ForwardKept(_) | Error::ForwardUnimplemented(_) => {
-                "ERR_SSH_FORWARD_REFUSED".into()
-            }
+            Error::ForwardRefused(_)
+            | Error::ForwardWithoutPort(_)
+            | Error::ForwardKept(_)
+            | Error::ForwardUnimplemented(_) => "ERR_SSH_FORWARD_REFUSED".into(),
             Error::ForwardUnanswered { .. } => "ETIMEDOUT".into(),
             Error::NoConnection(_) => "ERR_TUNNEL_NO_CONNECTION".into(),
         }
@@ -84,6 +90,7 @@ impl Error {
             | Error::NoForward
             | Error::UnknownForward(_)
             | Error::ForwardRefused(_)
+            | Error::ForwardWithoutPort(_)
             | Error::ForwardKept(_)
             | Error::ForwardUnimplemented(_)
             | Error::ForwardUnanswered { .. }

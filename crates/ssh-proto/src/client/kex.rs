@@ -240,7 +240,8 @@ impl Client {
             }
         }
         algorithms.strict = self.keys.strict;
-        let exchange = Exchange::new(algorithms.kex, &mut self.keys.random);
+        let key_bits = algorithms.to_server.key_bits().max(algorithms.to_client.key_bits());
+        let exchange = Exchange::new(algorithms.kex, key_bits, &mut self.keys.random);
         self.outbound.packet(&exchange.init());
         let theirs = payload.to_vec();
         self.keys.stage = Stage::Agreeing { exchange, algorithms, ours, theirs };

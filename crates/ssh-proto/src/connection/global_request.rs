@@ -38,6 +38,8 @@ const MAX_KEEPALIVES: usize = 64;
 /// Why a global request has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
+    /// The server reports success, and no port of its own that is free.
+    NoPort,
     /// The server has denied it.
     Denied,
     /// The server does not know such requests.

@@ -227,7 +227,7 @@ impl RemoteForwards {
     fn granted(&mut self, at: usize, reply: Reader<'_>) -> Result<u16, RequestError> {
         let mut address = self.list[at].address.clone();
         if !address.complete(reply) || self.is_listening_on(&address) {
-            return Err(RequestError::Denied);
+            return Err(RequestError::NoPort);
         }
         let port = address.port();
         self.list[at].address = address;

@@ -90,7 +90,7 @@ pub fn key_exchange(data: &[u8]) {
         "rsa-sha2-256",
         "ssh-ed25519-cert-v01@openssh.com",
     ]);
-    let mut exchange = Exchange::new(method, &mut |bytes| bytes.fill(0x42));
+    let mut exchange = Exchange::new(method, 128, &mut |bytes| bytes.fill(0x42));
     let transcript = Transcript {
         client_version: "SSH-2.0-client",
         server_version: "SSH-2.0-server",

@@ -100,6 +100,7 @@ impl Forwards {
     /// Returns the error for a failed request to listen, or with `stop` to stop listening.
     fn request_error(&self, place: String, error: RequestError, stop: bool) -> Error {
         match (error, stop) {
+            (RequestError::NoPort, _) => Error::ForwardWithoutPort(place),
             (RequestError::Denied, false) => Error::ForwardRefused(place),
             (RequestError::Denied, true) => Error::ForwardKept(place),
             (RequestError::Unimplemented, _) => Error::ForwardUnimplemented(place),

@@ -255,7 +255,7 @@ fn a_port_is_assigned_once() {
     pair.deliver(&granted(5001));
     let b = request(&mut pair, "localhost");
     pair.deliver(&granted(5001));
-    assert_eq!(pair.take(), [listens(a, 5001), failed(b, RequestError::Denied)]);
+    assert_eq!(pair.take(), [listens(a, 5001), failed(b, RequestError::NoPort)]);
     assert_eq!(opens_channel(&mut pair, "localhost", 5001), Some(a));
 }
 

@@ -69,6 +69,22 @@ fn the_largest_group_works() {
     assert!(Pair::connected(Script { kex, ..Script::default() }).client.is_connected());
 }
 
+/// As OpenSSH: by the longest key of the ciphers and MACs.
+#[test]
+fn the_preferred_group_is_as_strong_as_the_ciphers() {
+    for (cipher, mac, bits) in [
+        ("aes128-gcm@openssh.com", "", 3072),
+        ("aes256-gcm@openssh.com", "", 8192),
+        ("chacha20-poly1305@openssh.com", "", 8192),
+        ("aes192-ctr", "hmac-sha2-256", 8192),
+        ("aes128-ctr", "hmac-sha2-512-etm@openssh.com", 8192),
+    ] {
+        let pair =
+            Pair::connected(Script { kex: GROUP_EXCHANGE, cipher, mac, ..Script::default() });
+        assert_eq!(pair.server.preferred_group, bits, "{cipher} {mac}");
+    }
+}
+
 #[test]
 fn groups_of_the_server_work() {
     works(Script { kex: GROUP_EXCHANGE, ..Script::default() });

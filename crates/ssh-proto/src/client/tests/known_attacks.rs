@@ -331,7 +331,7 @@ fn secrets_of_finite_fields_are_long() {
                 drawn += 1;
             }
         };
-        let half = Exchange::new(Kex::Group14, &mut random).init();
+        let half = Exchange::new(Kex::Group14, 128, &mut random).init();
         assert_eq!(drawn, 64);
         half
     };

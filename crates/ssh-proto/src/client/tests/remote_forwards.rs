@@ -161,7 +161,8 @@ fn an_invalid_port_fails_the_forward() {
         let forward = pair.client.request_forward(tcp("localhost", 0));
         pair.run();
         pair.deliver(&answer);
-        assert_eq!(pair.take(), [failed(forward)]);
+        let outcome = ForwardEvent::Failed(RequestError::NoPort);
+        assert_eq!(pair.take(), [Seen::Forward(forward, outcome)]);
         pair.server.take();
         for port in [0, 8080] {
             pair.deliver(&forwarded_from(5, "localhost", port));

@@ -10,7 +10,7 @@ use crate::transport::{Direction, Secrets};
 
 const TAG: usize = 16;
 /// Both keys.
-const KEY: usize = 64;
+pub(super) const KEY: usize = 64;
 
 pub(super) const LAYOUT: Layout = Layout { block: 8, aligned_length: 0, tag: TAG };
 

@@ -43,6 +43,11 @@ impl Mac {
         }
     }
 
+    /// Returns the bytes of a key, which is as long as a tag (RFC 6668 section 2).
+    pub(super) fn key_length(self) -> usize {
+        self.algorithm().tag_len()
+    }
+
     fn algorithm(self) -> Algorithm {
         match self {
             Mac::Sha256Etm | Mac::Sha256 => HMAC_SHA256,
@@ -57,8 +62,7 @@ pub(super) struct Keyed(Key);
 impl Keyed {
     pub(super) fn new(mac: Mac, secrets: &Secrets, direction: Direction) -> Self {
         let algorithm = mac.algorithm();
-        // Keys are as long as tags (RFC 6668 section 2).
-        Self(Key::new(algorithm, &secrets.integrity_key(direction, algorithm.tag_len())))
+        Self(Key::new(algorithm, &secrets.integrity_key(direction, mac.key_length())))
     }
 
     /// Returns the bytes of a tag.

@@ -142,13 +142,33 @@ impl Protection {
     }
 }
 
+impl Protection {
+    /// Returns the bits of the longest key, to which the group of a key exchange is adapted.
+    pub(crate) fn key_bits(self) -> usize {
+        8 * match self {
+            Protection::Authenticating(Authenticating::Aes128Gcm) => 16,
+            Protection::Authenticating(Authenticating::Aes256Gcm) => 32,
+            Protection::Authenticating(Authenticating::ChaCha20Poly1305) => chacha::KEY,
+            Protection::Counter(counter, mac) => counter.key_length().max(mac.key_length()),
+        }
+    }
+}
+
 impl Counter {
+    fn key_length(self) -> usize {
+        match self {
+            Counter::Aes128 => 16,
+            Counter::Aes192 => 24,
+            Counter::Aes256 => 32,
+        }
+    }
+
     fn keyed(self, mac: Mac, secrets: &Secrets, direction: Direction) -> Ctr {
-        let (algorithm, key_length) = match self {
-            Counter::Aes128 => (&AES_128, 16),
-            Counter::Aes192 => (&AES_192, 24),
-            Counter::Aes256 => (&AES_256, 32),
+        let algorithm = match self {
+            Counter::Aes128 => &AES_128,
+            Counter::Aes192 => &AES_192,
+            Counter::Aes256 => &AES_256,
         };
-        Ctr::new(algorithm, key_length, mac, secrets, direction)
+        Ctr::new(algorithm, self.key_length(), mac, secrets, direction)
     }
 }

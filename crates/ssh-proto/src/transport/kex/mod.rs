@@ -106,8 +106,8 @@ impl Half {
 
 /// The state of an exchange.
 enum State {
-    /// The group is awaited.
-    AwaitingGroup(Exponent),
+    /// The group is awaited, for which this size was preferred.
+    AwaitingGroup(Exponent, u32),
     /// The server's public value is awaited.
     AwaitingReply {
         half: Half,
@@ -133,8 +133,9 @@ pub(crate) enum Step {
 }
 
 impl Exchange {
-    /// Begins an exchange. `random` fills its argument with random bytes.
-    pub(crate) fn new(method: Kex, random: &mut dyn FnMut(&mut [u8])) -> Self {
+    /// Begins an exchange for ciphers and MACs whose keys have `key_bits`. `random` fills its argument
+    /// with random bytes.
+    pub(crate) fn new(method: Kex, key_bits: usize, random: &mut dyn FnMut(&mut [u8])) -> Self {
         let half = |half| State::AwaitingReply {
             half,
             group: Vec::new(),
@@ -149,7 +150,9 @@ impl Exchange {
             Kex::Group14 => half(Half::Group(group::Half::new(Group::Fourteen, bytes(random)))),
             Kex::Group16 => half(Half::Group(group::Half::new(Group::Sixteen, bytes(random)))),
             Kex::Group18 => half(Half::Group(group::Half::new(Group::Eighteen, bytes(random)))),
-            Kex::GroupExchange => State::AwaitingGroup(bytes(random)),
+            Kex::GroupExchange => {
+                State::AwaitingGroup(bytes(random), group_exchange::preferred_size(key_bits))
+            }
         };
         Self { hash: method.hash(), state }
     }
@@ -157,7 +160,7 @@ impl Exchange {
     /// Returns the first message: our public value, or the request for a group.
     pub(crate) fn init(&self) -> Vec<u8> {
         match &self.state {
-            State::AwaitingGroup(_) => group_exchange::request(),
+            State::AwaitingGroup(_, preferred) => group_exchange::request(*preferred),
             State::AwaitingReply { half, numbers: (init, _), .. } => {
                 let mut payload = message(*init);
                 payload.put_string(half.public());
@@ -179,8 +182,8 @@ impl Exchange {
         let mut reader = Reader::new(payload);
         let number = reader.byte()?;
         let (half, group) = match &mut self.state {
-            State::AwaitingGroup(exponent) if number == KEX_DH_GEX_GROUP => {
-                let (half, group) = group_exchange::choose(payload, exponent.clone())?;
+            State::AwaitingGroup(exponent, preferred) if number == KEX_DH_GEX_GROUP => {
+                let (half, group) = group_exchange::choose(payload, exponent.clone(), *preferred)?;
                 let (half, numbers) = (Half::Group(half), (KEX_DH_GEX_INIT, KEX_DH_GEX_REPLY));
                 self.state = State::AwaitingReply { half, group, numbers };
                 return Ok(Step::Send(self.init()));
@@ -188,7 +191,7 @@ impl Exchange {
             State::AwaitingReply { half, group, numbers: (_, reply) } if number == *reply => {
                 (half, group)
             }
-            State::AwaitingGroup(_) | State::AwaitingReply { .. } => {
+            State::AwaitingGroup(..) | State::AwaitingReply { .. } => {
                 return Err(Error::Protocol("a message of another key exchange method"));
             }
         };

@@ -147,6 +147,8 @@ pub(crate) struct Server {
     pub(crate) session: Option<Vec<u8>>,
     /// Rounds of prompts with the right responses.
     pub(crate) round: usize,
+    /// The size of the group that the client prefers.
+    pub(crate) preferred_group: u32,
     random: Random,
 }
 
@@ -168,6 +170,7 @@ impl Server {
             postponed: None,
             session: None,
             round: 0,
+            preferred_group: 0,
             random: Random(7),
         };
         let version = server.script.version;
@@ -271,8 +274,10 @@ impl Server {
                 }
             }
             KEX_DH_GEX_REQUEST => {
-                let expected = [Number(2048), Number(3072), Number(8192)];
+                let preferred = u32::from_be_bytes(payload[5..9].try_into().unwrap());
+                let expected = [Number(2048), Number(preferred), Number(8192)];
                 assert_eq!(payload, build(KEX_DH_GEX_REQUEST, &expected));
+                self.preferred_group = preferred;
                 let Group { prime, generator } = &self.script.group;
                 let group = build(KEX_DH_GEX_GROUP, &[Text(prime), Text(generator)]);
                 self.send(&group);
@@ -351,7 +356,7 @@ impl Server {
             hashed.put_string(part);
         }
         if exchanges_groups {
-            for bits in [2048, 3072, 8192] {
+            for bits in [2048, self.preferred_group, 8192] {
                 hashed.put_uint32(bits);
             }
             hashed.put_string(&group.prime);
