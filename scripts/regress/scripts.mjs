@@ -55,6 +55,7 @@ export const SCRIPTS_NOT_RUN = {
 
 const ENVIRONMENT = 'the environment of a session';
 const FORCED_COMMAND = 'forced commands, which run in a session';
+const NO_EFFECT = 'directives without effect for a tunnel, which -G does not print';
 const SHA1 = 'signatures with SHA-1 (ssh-rsa)';
 
 /**
@@ -85,8 +86,10 @@ const BY_DESIGN = {
     { trace: /^key option pty/, why: 'terminals' },
     { fail: /^key option environment/, why: ENVIRONMENT },
   ],
+  percent: [{ fail: /^(remotecommand|controlpath|forwardagent)=/, why: NO_EFFECT }],
   'principals-command': [{ trace: /command=(false|true)$/, why: FORCED_COMMAND }],
   'proxy-connect': [{ fail: /^bad SSH_CONNECTION/, why: ENVIRONMENT }],
+  sshcfgparse: [{ trace: /^(agentforwarding|command line override)$/, why: NO_EFFECT }],
 };
 
 const REMOTE_SOCKS = '-R with a port only, a SOCKS proxy at the server, is not supported';
@@ -108,6 +111,12 @@ const KNOWN = {
     },
   ],
   'dynamic-forward': [{ trace: /dynamic -R/, why: REMOTE_SOCKS }],
+  'hostkey-rotate': [
+    {
+      fail: /^(learn hostkeys|old key present)/,
+      why: 'UpdateHostKeys does not remove keys that the server no longer has',
+    },
+  ],
   integrity: [
     {
       fail: /^unexpected error mac|: no mac errors$|: expected \d+ mac errors/,
@@ -120,11 +129,16 @@ const KNOWN = {
       why: 'the command also runs for the order of HostKeyAlgorithms (ORDER) where that is set; by ssh it does not',
     },
   ],
+  percent: [{ fail: /^identityagent=/, why: '-G does not expand IdentityAgent' }],
   rekey: [
     {
       fail: /^no rekeying occurred/,
       why: "it counts the debug message 'NEWKEYS sent': the library does not tell when keys were exchanged",
     },
+  ],
+  sshcfgparse: [
+    { trace: /^ssh -W opts$/, why: '-G does not show what -W implies' },
+    { trace: /^user first match$/, why: 'with -G, the words of a remote command are refused' },
   ],
 };
 
