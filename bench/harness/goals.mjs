@@ -171,6 +171,16 @@ const scale = SCALE.flatMap(([one, most, least, text]) =>
   ),
 );
 
+const sessions = [
+  atMost(
+    2,
+    "request beside 8,000 idle connections with sessions: 'auto': p50, of that beside none",
+    (figures) =>
+      figures.median('scale-sessions', '8,000', 'p50', 'ours') /
+      figures.median('scale-sessions', 'none', 'p50', 'ours'),
+  ),
+];
+
 const long = [
   atLeast(4, "long link, download: MiB/s, of OpenSSH's", (figures) => figures.ratio('long', 'down', 'rate')),
   atLeast(1, "long link, upload: MiB/s, of OpenSSH's", (figures) => figures.ratio('long', 'up', 'rate')),
@@ -204,6 +214,7 @@ const GOALS = [
   ...node,
   ...idle,
   ...scale,
+  ...sessions,
   ...long,
   ...property,
   ...everywhere,

@@ -148,9 +148,10 @@ export const sessions = {
   group: 'scale',
   title: 'Sessions',
   about: [
-    'The option `sessions` beside connections that carry nothing, which are opened 64 at a time. Requests are of 1 KiB each, one after the other on a connection',
-    'that is opened last, which goes to the session with the fewest. Processor times are of one request, and of one connection for a request; those of sshd are of',
-    'all sessions. An echo is that of a byte on each of the idle connections at once. Each round has a tunnel of its own.',
+    'The option `sessions` beside connections that carry nothing, which are opened 64 at a time. Requests are of 1 KiB each, one after the other on a',
+    'connection that is opened last, which goes to the session with the fewest. Processor times are of one request, and of one connection for a request;',
+    'those of sshd are of all sessions. An echo is that of a byte on each of the idle connections at once. Pages that several processes of sshd share are',
+    'counted for each. Every round has a tunnel of its own.',
   ].join(' '),
   metrics: {
     p50: { label: 'request p50 ms', compared: true, short: 'p50' },
@@ -162,7 +163,7 @@ export const sessions = {
     wall: { label: 'set-up s' },
     up: { label: 'sessions' },
     rss: { label: 'resident MiB' },
-    serverRss: { label: 'sshd MiB' },
+    serverRss: { label: 'sshd resident MiB' },
   },
   charts: [{ metric: 'p50', title: 'Milliseconds of a request beside idle connections' }],
   fresh: true,
@@ -190,4 +191,14 @@ export const sessions = {
   },
 };
 
-const residentOf = (pids) => pids.reduce((sum, pid) => sum + (resident(pid)?.rss ?? 0), 0) / MIB;
+/** Resident mebibytes of processes; one may have ended since it was listed. */
+function residentOf(pids) {
+  const each = pids.map((pid) => {
+    try {
+      return resident(pid).rss;
+    } catch {
+      return 0;
+    }
+  });
+  return each.reduce((sum, bytes) => sum + bytes, 0) / MIB;
+}
