@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use ssh_proto::{Client, DisconnectReason};
+use ssh_proto::{ChannelId, Client, DisconnectReason};
 
 use crate::net::rcvlowat::RcvLowat;
 use crate::runtime::cutoff::{CutoffWatch, before};
@@ -19,6 +19,11 @@ pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const BRIDGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The same once the cutoff is reached.
 pub(crate) const FINAL_BRIDGE_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// Begins the channels that are wanted as soon as the session is up, and returns each with the
+/// number by which [`Session::take_early`] finds it. Called before the user is authenticated, so
+/// that they need no round trip of their own where the server takes them early.
+pub(crate) type OpenEarly = dyn Fn(&mut Client) -> Vec<(u64, ChannelId)> + Send + Sync;
 
 /// A session and its connection. Dropping it closes the connection without DISCONNECT.
 pub(crate) struct Session {
@@ -39,6 +44,8 @@ pub(crate) struct Session {
     pub(crate) unconfirmed: bool,
     /// Whether data has arrived from a target.
     pub(crate) served: bool,
+    /// Channels that were opened with the authentication, by the caller's numbers.
+    early: Vec<(u64, ChannelId)>,
 }
 
 /// Holds a timeout back until the input that arrived before it is handled.
@@ -113,6 +120,25 @@ impl Session {
             rcvlowat: RcvLowat::default(),
             unconfirmed: false,
             served: false,
+            early: Vec::new(),
+        }
+    }
+
+    /// Begins the channels that are wanted as soon as the user is authenticated.
+    pub(crate) fn open_early(&mut self, open: &OpenEarly) {
+        self.early = open(&mut self.client);
+    }
+
+    /// Returns the channel that was opened early under this number.
+    pub(crate) fn take_early(&mut self, number: u64) -> Option<ChannelId> {
+        let at = self.early.iter().position(|(early, _)| *early == number)?;
+        Some(self.early.swap_remove(at).1)
+    }
+
+    /// Closes the channels that were opened early and are not wanted any more.
+    pub(crate) fn close_early(&mut self) {
+        for (_, channel) in self.early.drain(..) {
+            self.client.close(channel);
         }
     }
 
@@ -164,7 +190,9 @@ impl Session {
     /// Sends as much of the pending bytes as the socket takes at once, before the session is
     /// dropped.
     pub(crate) fn try_flush(&mut self) {
-        let _ = self.stream.try_write(self.client.pending());
+        if let Ok(count) = self.stream.try_write(self.client.pending()) {
+            self.client.sent(count);
+        }
     }
 
     /// Returns why the session was disconnected, given the error of the socket.
@@ -245,9 +273,17 @@ impl Session {
     }
 
     /// Sends DISCONNECT, and waits until the server has closed the connection and its bridge has
-    /// ended. After two seconds, or at `cutoff`, closes the connection without that.
+    /// ended. After two seconds, or at `cutoff`, closes the connection without that. Does not wait where
+    /// nothing can be lost: every channel is closed by both sides, and there is no bridge.
     pub(crate) async fn disconnect(mut self, mut cutoff: CutoffWatch) {
+        let waits = !self.client.is_idle() || self.stream.tcp().is_none();
         self.client.disconnect(DisconnectReason::ByApplication);
+        if !waits {
+            self.try_flush();
+            if self.client.pending().is_empty() {
+                return;
+            }
+        }
         let mut deadline = Deadline::after(DISCONNECT_TIMEOUT);
         let finished = before(cutoff.reached(), deadline.within(self.finish())).await;
         if finished.flatten().is_some() {
@@ -298,12 +334,16 @@ pub(crate) async fn exchange(session: &mut Session, waiting_for: &str) -> Result
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::task::Waker;
+
     use ssh_proto::{Credentials, Setup};
     use tokio::io::Interest;
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::runtime;
+    use crate::runtime::cutoff::Cutoff;
 
     /// Makes a new session, and the socket of its server.
     async fn session() -> (Session, TcpStream) {
@@ -329,6 +369,46 @@ mod tests {
     fn read(session: &mut Session, max: usize) {
         let count = session.stream.try_read(&mut vec![0; max]).expect("something has come");
         session.received += count as u64;
+    }
+
+    /// Reads to the end of the stream.
+    async fn rest(server: &TcpStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        loop {
+            server.ready(Interest::READABLE).await.expect("alive");
+            match server.try_read_buf(&mut bytes) {
+                Ok(0) => return bytes,
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => panic!("{error}"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_session_without_channels_is_disconnected_without_waiting_for_the_server() {
+        runtime::handle().block_on(async {
+            let (session, server) = session().await;
+            let expected = session.client.pending().len();
+            let mut disconnect = pin!(session.disconnect(Cutoff::default().watch()));
+            let polled = disconnect.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_ready());
+            // The server gets what was pending, DISCONNECT and the end of the stream.
+            assert!(rest(&server).await.len() > expected);
+        });
+    }
+
+    #[test]
+    fn a_session_with_a_channel_waits_for_the_server() {
+        runtime::handle().block_on(async {
+            let (mut session, server) = session().await;
+            session.client.open_direct_tcpip("db", 5432, "127.0.0.1", 4000);
+            let mut disconnect = pin!(session.disconnect(Cutoff::default().watch()));
+            let polled = disconnect.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            rest(&server).await;
+            drop(server);
+            disconnect.await;
+        });
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::session::connect::happy_eyeballs::dial;
 use crate::session::connect::happy_eyeballs::host_and_port;
 use crate::session::connect::jump;
 use crate::session::connect::transport::Stream;
-use crate::session::connection::{Session, exchange};
+use crate::session::connection::{OpenEarly, Session, exchange};
 use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
     Banner, EncryptedSecret, Error, HostKeyInfo, HostKeyReason, HostKeyRefusal, KeyFile, Route,
@@ -39,13 +39,14 @@ pub(crate) async fn connect(
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     show: Arc<Show>,
+    open_early: Arc<OpenEarly>,
     bridges: CutoffWatch,
 ) -> Result<Session, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
-    let mut session =
-        connect_session(Connector { deadline, target, windows, verify, prompt, show, bridges })
-            .await?;
+    let connector =
+        Connector { deadline, target, windows, verify, prompt, show, open_early, bridges };
+    let mut session = connect_session(connector).await?;
     session.connect_time = begun.elapsed();
     Ok(session)
 }
@@ -98,6 +99,7 @@ struct Connector<'a> {
     verify: Arc<Verify>,
     prompt: Arc<Prompting>,
     show: Arc<Show>,
+    open_early: Arc<OpenEarly>,
     deadline: &'a mut Deadline,
     /// Cutoff for the bridges of the route.
     bridges: CutoffWatch,
@@ -131,6 +133,10 @@ impl Connector<'_> {
             Route::Sock(sock) => sock.take(),
             Route::Jump(hop) => {
                 let address = host_and_port(&hop.host, hop.port);
+                let to = target.clone();
+                let open_early = move |client: &mut Client| {
+                    vec![(jump::CHANNEL, jump::open(client, &to.host, to.port))]
+                };
                 // The hop has its own host key and credentials; deadline and callbacks are shared.
                 let connector = Connector {
                     target: hop.clone(),
@@ -138,6 +144,7 @@ impl Connector<'_> {
                     verify: self.verify.clone(),
                     prompt: self.prompt.clone(),
                     show: self.show.clone(),
+                    open_early: Arc::new(open_early),
                     deadline: self.deadline,
                     bridges: self.bridges.clone(),
                 };
@@ -192,6 +199,7 @@ impl Connector<'_> {
                         if let Some(known) = known {
                             session.client.request_host_keys(known);
                         }
+                        session.open_early(&*self.open_early);
                         session.client.trust(true)?;
                     }
                     Event::Banner(banner) => (self.show)(Banner {

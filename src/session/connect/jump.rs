@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use ssh_proto::{Event, OpenFailure};
+use ssh_proto::{ChannelId, Client, Event, OpenFailure};
 
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::{Timer, run_after_input};
@@ -23,6 +23,15 @@ use crate::session::{Error, Target};
 /// Originator of the connection through the jump host; it has no address. ssh sends the same.
 const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 
+/// The number of the one channel of a jump host's session, for [`Session::take_early`].
+pub(crate) const CHANNEL: u64 = 0;
+
+/// Begins the channel from the jump host to the next server.
+pub(crate) fn open(client: &mut Client, host: &str, port: u16) -> ChannelId {
+    let (originator, originator_port) = ORIGINATOR;
+    client.open_direct_tcpip(host, port, originator, originator_port)
+}
+
 /// Opens a channel from the jump host to the next server, and returns its stream. Dropping the
 /// stream disconnects the jump host's session, and a disconnect of that session ends the stream.
 pub(crate) async fn through(
@@ -32,8 +41,8 @@ pub(crate) async fn through(
     port: u16,
     cutoff: CutoffWatch,
 ) -> Result<Stream, Error> {
-    let (originator, originator_port) = ORIGINATOR;
-    let channel = session.client.open_direct_tcpip(host, port, originator, originator_port);
+    let early = session.take_early(CHANNEL);
+    let channel = early.unwrap_or_else(|| open(&mut session.client, host, port));
     let address = host_and_port(host, port);
     if let Err(error) = opened(&mut session, hop, &address).await {
         tokio::spawn(session.disconnect(cutoff));

@@ -2,10 +2,15 @@
 
 use std::net::SocketAddr;
 
+use ssh_proto::{ChannelId, Client};
+
 use crate::net::local_stream::Stream;
 use crate::socks::Version;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::{ConnectionInfo, ConnectionState, Endpoint, Settings};
+
+/// The originator of a channel whose client has no address.
+const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
 
 /// The facts about a connection from accept to report.
 #[derive(Clone, Debug)]
@@ -32,7 +37,37 @@ pub(crate) struct PendingConnection {
     pub(crate) stream: Stream,
 }
 
+/// What the channel of a connection is opened with.
+#[derive(Debug)]
+pub(crate) struct ChannelRequest {
+    pub(crate) id: u64,
+    target: Endpoint,
+    /// The address of the client.
+    originator: Option<SocketAddr>,
+}
+
+impl ChannelRequest {
+    /// Begins the channel.
+    pub(crate) fn open(&self, client: &mut Client) -> ChannelId {
+        match &self.target {
+            Endpoint::Tcp { host, port } => {
+                let originator = self.originator.map(|it| (it.ip().to_string(), it.port()));
+                let (address, originator_port) =
+                    originator.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
+                client.open_direct_tcpip(host, *port, address, originator_port)
+            }
+            Endpoint::Unix(path) => client.open_direct_streamlocal(path),
+        }
+    }
+}
+
 impl Meta {
+    /// Returns what opens the connection's channel. It has a target by then.
+    pub(crate) fn channel_request(&self) -> ChannelRequest {
+        let target = self.target.clone().expect("a connection has a target when it is opened");
+        ChannelRequest { id: self.id, target, originator: self.remote }
+    }
+
     /// The connection in this state, before it has moved any byte.
     pub(crate) fn info(&self, state: ConnectionState) -> ConnectionInfo {
         ConnectionInfo {

@@ -191,6 +191,9 @@ impl Driver {
     pub(crate) fn hold(&mut self, pending: PendingConnection, now: Instant) {
         let PendingConnection { meta, stream } = pending;
         let due = self.worker.answer_due(now);
+        if self.pool.is_none() {
+            self.early.add(meta.channel_request());
+        }
         self.worker.registry_mut().insert(meta, State::AwaitingSession(stream), Some(due));
     }
 

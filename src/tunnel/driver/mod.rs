@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 use crate::session::{self, Session};
 use crate::tunnel::driver::commands::{Command, Operations};
 use crate::tunnel::driver::counters::Counters;
-use crate::tunnel::driver::reconnect::Reconnecter;
+use crate::tunnel::driver::reconnect::{EarlyConnections, Reconnecter};
 use crate::tunnel::driver::shutdown::Shutdown;
 use crate::tunnel::forward::remote::SessionId;
 use crate::tunnel::forward::table::Forwards;
@@ -54,6 +54,8 @@ pub(crate) struct Driver {
     pool: Option<Supervisor>,
     /// The first session while it connects.
     connecting: Option<Connecting>,
+    /// The connections that wait for it.
+    early: EarlyConnections,
     /// The id of that session, or of this task's.
     session_id: Option<SessionId>,
     /// The id of the latest session.
@@ -89,6 +91,7 @@ impl Driver {
             worker: Worker::new(config.target.clone()),
             pool: (config.sessions.max > 1).then(|| Supervisor::new(config.sessions)),
             connecting: None,
+            early: EarlyConnections::default(),
             session_id: None,
             last_session: 0,
             reconnecter: Reconnecter::new(config.reconnect),

@@ -1,16 +1,44 @@
 //! Connecting, and reconnecting after the loss of the session.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ssh_proto::Windows;
 
 use crate::runtime::cutoff::CutoffWatch;
-use crate::session::{self, Attempt, Backoff, Reconnect, Session};
+use crate::session::{self, Attempt, Backoff, OpenEarly, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
-use crate::tunnel::connection::meta::PendingConnection;
+use crate::tunnel::connection::meta::{ChannelRequest, PendingConnection};
+use crate::tunnel::connection::state::State;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::{Config, Event, Observer};
+
+/// The maximum number of channels that are opened with the authentication. More wait until it is over.
+const MAX_EARLY: usize = 64;
+
+/// The connections that wait for the session that connects, for channels that are opened with its
+/// authentication.
+#[derive(Clone, Default)]
+pub(crate) struct EarlyConnections(Arc<Mutex<Vec<ChannelRequest>>>);
+
+impl EarlyConnections {
+    /// Adds a connection.
+    pub(crate) fn add(&self, request: ChannelRequest) {
+        let mut requests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if requests.len() < MAX_EARLY {
+            requests.push(request);
+        }
+    }
+
+    /// Returns what begins the channels of the connections that wait by then.
+    fn opener(&self) -> Arc<OpenEarly> {
+        let requests = self.0.clone();
+        Arc::new(move |client| {
+            let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
+            requests.drain(..).map(|request| (request.id, request.open(client))).collect()
+        })
+    }
+}
 
 /// The attempts to reconnect.
 pub(crate) struct Reconnecter {
@@ -89,6 +117,7 @@ pub(crate) fn connect_session(
     config: &Config,
     windows: Windows,
     observer: &Arc<dyn Observer>,
+    early: &EarlyConnections,
     limit: CutoffWatch,
 ) -> impl Future<Output = Result<Session, session::Error>> + Send + use<> {
     let verifier = observer.clone();
@@ -97,7 +126,7 @@ pub(crate) fn connect_session(
     let prompt = Arc::new(move |prompts, answer| responder.answer_prompts(prompts, answer));
     let receiver = observer.clone();
     let show = Arc::new(move |banner| receiver.event(Event::Banner(banner)));
-    session::connect(config.target.clone(), windows, verify, prompt, show, limit)
+    session::connect(config.target.clone(), windows, verify, prompt, show, early.opener(), limit)
 }
 
 impl Driver {
@@ -109,8 +138,18 @@ impl Driver {
             }
             self.session_id = Some(self.begin_session());
             let limit = self.worker.transport_limit();
+            self.early = EarlyConnections::default();
+            // Several sessions share the connections once they are up.
+            if self.pool.is_none() {
+                let waiting = self.worker.registry().iter().filter_map(|connection| {
+                    let waits = matches!(connection.state, State::AwaitingSession(_));
+                    waits.then(|| connection.meta.channel_request())
+                });
+                waiting.for_each(|request| self.early.add(request));
+            }
             let windows = self.config.target.windows;
-            let connecting = connect_session(&self.config, windows, &self.observer, limit);
+            let (config, observer) = (&self.config, &self.observer);
+            let connecting = connect_session(config, windows, observer, &self.early, limit);
             self.connecting = Some(Box::pin(connecting));
         }
     }
@@ -149,6 +188,7 @@ impl Driver {
         self.operations.connected(&Ok(()));
         self.begin_forwards(now);
         self.open_waiting(now);
+        self.worker.close_early();
     }
 
     /// Waits for the next attempt after the loss of the last session, or reports that there will be

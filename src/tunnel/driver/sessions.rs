@@ -13,7 +13,7 @@ use crate::session::{self, Session};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::driver::Driver;
-use crate::tunnel::driver::reconnect::connect_session;
+use crate::tunnel::driver::reconnect::{EarlyConnections, connect_session};
 use crate::tunnel::forward::remote::{ForwardRequest, SessionId};
 use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::pool::message::{FromWorker, ToWorker};
@@ -129,7 +129,9 @@ impl Driver {
         if further_memory < windows.memory && !pool.take_large(id) {
             windows.memory = further_memory;
         }
-        pool.connect(id, connect_session(&self.config, windows, &self.observer, limit), now);
+        let (config, observer) = (&self.config, &self.observer);
+        let early = EarlyConnections::default();
+        pool.connect(id, connect_session(config, windows, observer, &early, limit), now);
     }
 
     /// Returns whether new connections wait for a further session.

@@ -44,9 +44,6 @@ use crate::tunnel::{ConnectionInfo, Endpoint};
 /// Each costs some memory until it does.
 const MAX_UNCONFIRMED: usize = 4096;
 
-/// The originator of a channel whose client has no address.
-const ORIGINATOR: (&str, u16) = ("127.0.0.1", 65_535);
-
 /// A session with its connections, before and after it, too.
 pub(crate) struct Worker {
     session: Option<Session>,
@@ -195,17 +192,17 @@ impl Worker {
             return self.events.push_back(FromWorker::Returned(pending));
         };
         let PendingConnection { meta, stream } = pending;
-        let channel = match &meta.target {
-            Some(Endpoint::Tcp { host, port }) => {
-                let client = meta.remote.map(|it| (it.ip().to_string(), it.port()));
-                let (address, client_port) =
-                    client.as_ref().map_or(ORIGINATOR, |(address, port)| (address, *port));
-                session.client.open_direct_tcpip(host, *port, address, client_port)
-            }
-            Some(Endpoint::Unix(path)) => session.client.open_direct_streamlocal(path),
-            None => unreachable!("a connection has a target when it is opened"),
-        };
+        let early = session.take_early(meta.id);
+        let channel = early.unwrap_or_else(|| meta.channel_request().open(&mut session.client));
         self.registry.insert(meta, State::Opening(Relay::new(stream, channel, now)), Some(due));
+    }
+
+    /// Closes the channels that were opened with the authentication for connections that have ended
+    /// meanwhile.
+    pub(crate) fn close_early(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.close_early();
+        }
     }
 
     /// Confirms an inbound channel, whose target is connected.

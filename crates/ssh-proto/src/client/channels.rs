@@ -11,6 +11,8 @@ use crate::wire::MAX_NAME;
 impl Client {
     /// Asks the server to connect to `host` and `port`; the originator is the local client's address.
     /// A name that is too long for a message fails with [`Event::OpenFailed`], without the server.
+    /// May be called from the start of the session on: the channel is opened when the user is
+    /// authenticated, in the same flight as the authentication where the server takes that.
     ///
     /// [`Event::OpenFailed`]: crate::Event::OpenFailed
     pub fn open_direct_tcpip(
@@ -35,10 +37,13 @@ impl Client {
 
     /// Sends a CHANNEL_OPEN, unless the longest name in it is too long.
     fn open(&mut self, channel: ChannelId, payload: &[u8], longest_name: usize) {
-        if longest_name <= MAX_NAME {
-            self.send_open(payload, Some(channel));
-        } else if !matches!(self.phase, Phase::Over) {
-            self.unsent.push_back(channel);
+        match self.phase {
+            Phase::Over => {}
+            Phase::Connected if longest_name > MAX_NAME => self.unsent.push_back(channel),
+            Phase::Connected => self.send_open(payload, Some(channel)),
+            Phase::Identifying(_) | Phase::Handshake | Phase::Authenticating => {
+                self.early.add(channel, (longest_name <= MAX_NAME).then_some(payload));
+            }
         }
     }
 

@@ -56,6 +56,7 @@ impl Client {
     pub(super) fn unimplemented(&mut self, reader: &mut Reader<'_>) -> Option<Event> {
         let sequence = reader.uint32().ok()?.wrapping_sub(self.keys.counts_ahead());
         if !self.is_connected() {
+            self.early_open_unimplemented(sequence);
             return None;
         }
         let now = self.keepalive.last_received();

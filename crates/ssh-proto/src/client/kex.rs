@@ -92,6 +92,14 @@ impl Keys {
         !self.version.starts_with("SSH-2.0-libssh")
     }
 
+    /// Returns whether a CHANNEL_OPEN may follow an authentication request at once: OpenSSH goes on if
+    /// that request is refused, where others may disconnect. That of Windows is left out, because it was
+    /// not tried.
+    pub(super) fn accepts_early_opens(&self) -> bool {
+        let release = self.version.strip_prefix("SSH-2.0-OpenSSH_");
+        release.is_some_and(|release| release.starts_with(|first: char| first.is_ascii_digit()))
+    }
+
     /// Returns by how much the sequence number in the server's UNIMPLEMENTED is too high: tinyssh has
     /// counted the message already. The number would stand for the next message.
     pub(super) fn counts_ahead(&self) -> u32 {

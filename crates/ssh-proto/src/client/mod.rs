@@ -16,6 +16,7 @@
 
 mod channels;
 mod connection;
+mod early;
 mod event;
 mod global_request;
 mod keepalive;
@@ -52,6 +53,7 @@ use crate::text::one_line;
 use crate::transport::{Identification, Inbound, Offer, Outbound};
 use crate::userauth::Auth;
 use crate::wire::{MAX_NAME, Writer, message};
+use early::EarlyOpens;
 use keepalive::KeepaliveTimer;
 use kex::Keys;
 use rekey::RekeyTimer;
@@ -100,6 +102,8 @@ pub struct Client {
     keepalive: KeepaliveTimer,
     rekey: RekeyTimer,
     rtt: RoundTrip,
+    /// Channels to be opened as soon as the user is authenticated.
+    early: EarlyOpens,
     /// Messages that may not be sent during a key exchange.
     held: Vec<HeldMessage>,
     /// How many of them are replies to the server.
@@ -129,6 +133,7 @@ impl Client {
             keepalive: KeepaliveTimer::new(setup.keepalive),
             rekey: RekeyTimer::new(setup.rekey),
             rtt: RoundTrip::default(),
+            early: EarlyOpens::default(),
             held: Vec::new(),
             held_replies: 0,
             events: VecDeque::new(),

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::{Client, Event, Phase};
 use crate::Error;
-use crate::message::SERVICE_ACCEPT;
+use crate::message::{SERVICE_ACCEPT, USERAUTH_FAILURE};
 use crate::userauth::{Auth, Step};
 
 impl Client {
@@ -27,6 +27,9 @@ impl Client {
             SERVICE_ACCEPT => self.auth.service_accepted(self.keys.session())?,
             _ => self.auth.handle(payload, self.keys.session())?,
         };
+        if number == USERAUTH_FAILURE {
+            self.early_opens_refused();
+        }
         Ok(self.carry_out(step))
     }
 
@@ -88,6 +91,7 @@ impl Client {
             Step::Send(payload) => {
                 // Held if a key exchange is in progress.
                 self.send(&payload);
+                self.send_early_opens();
                 None
             }
             Step::Ask(question) => Some(Event::Question(question)),
@@ -101,6 +105,7 @@ impl Client {
                 self.keys.authenticated();
                 self.inbound.authenticated();
                 self.outbound.authenticated();
+                self.finish_early_opens();
                 // While nothing is in flight that could delay the reply.
                 if let Some(now) = self.keepalive.last_received() {
                     self.measure_round_trip(now);

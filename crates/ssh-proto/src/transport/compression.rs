@@ -39,6 +39,11 @@ impl<T: Default> Delayed<T> {
         self.renew(self.agreed);
     }
 
+    /// Returns whether a method was agreed on.
+    pub(super) fn is_agreed(&self) -> bool {
+        self.agreed != Compression::None
+    }
+
     /// Starts over with new keys, with another stream or none.
     pub(super) fn renew(&mut self, agreed: Compression) {
         self.agreed = agreed;

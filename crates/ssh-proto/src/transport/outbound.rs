@@ -75,6 +75,11 @@ impl Outbound {
         self.compression.begin();
     }
 
+    /// Returns whether compression begins with [`Outbound::authenticated`].
+    pub(crate) fn will_compress(&self) -> bool {
+        self.compression.is_agreed()
+    }
+
     /// Replaces the keys of the packets that follow.
     pub(crate) fn rekey(&mut self, sealer: Sealer, compression: Compression, reset_sequence: bool) {
         self.sealer = sealer;

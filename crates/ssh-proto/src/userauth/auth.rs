@@ -137,6 +137,20 @@ impl Auth {
             && self.accepted.as_deref().is_some_and(|accepted| self.attempts.is_exhausted(accepted))
     }
 
+    /// Returns whether the open request may be granted without a further one. `none` nearly never is.
+    pub(crate) fn may_be_granted(&self) -> bool {
+        match &self.state {
+            State::Requested(attempt) => *attempt != Attempt::None,
+            State::Ready
+            | State::Service
+            | State::Offered(_)
+            | State::Listing
+            | State::Signing(..)
+            | State::Interactive(_)
+            | State::Prompting(..) => false,
+        }
+    }
+
     /// Describes what is awaited.
     pub(crate) fn waiting_for(&self) -> &'static str {
         match self.state {

@@ -23,6 +23,7 @@ mod compression;
 #[cfg(test)]
 mod connect;
 #[cfg(test)]
+mod early_opens;
 mod flow_control;
 #[cfg(test)]
 mod global_requests;

@@ -66,6 +66,24 @@ impl Channels {
         }
     }
 
+    /// Returns whether a channel's CHANNEL_OPEN was sent, in the packet with this sequence number.
+    pub(crate) fn is_open_sent(&self, id: ChannelId, sequence: u32) -> bool {
+        let packet = self.get(id).and_then(|channel| channel.open_packet);
+        packet.is_some_and(|packet| packet.sequence == sequence)
+    }
+
+    /// Records that a channel's CHANNEL_OPEN has had no effect and will be sent again.
+    pub(crate) fn open_void(&mut self, id: ChannelId) {
+        if let Some(channel) = self.get_mut(id) {
+            channel.open_packet = None;
+        }
+    }
+
+    /// Returns whether the application still wants a channel that is not open yet.
+    pub(crate) fn is_wanted(&self, id: ChannelId) -> bool {
+        self.get(id).is_some_and(|channel| channel.stage.awaits_reply() == Some(true))
+    }
+
     /// Removes a channel whose CHANNEL_OPEN is never sent; returns whether the application still
     /// wanted it.
     pub(crate) fn open_unsent(&mut self, id: ChannelId) -> bool {
