@@ -186,6 +186,13 @@ export interface ReconnectOptions {
   maxDelay?: number | undefined;
   /** The number of attempts after each disconnect, 1 or more. Default: no limit. */
   maxAttempts?: number | undefined;
+  /**
+   * Whether the first session is attempted again, too: for a program that starts before its network or its server.
+   * Calls that wait for the session go on waiting after a failed attempt, and 'reconnecting' is emitted. They fail with
+   * the last error after `maxAttempts` further attempts, at once with an error that is not retried, or by their
+   * `signal` ({@link AbortOptions}). The same applies after the tunnel was closed. Default: `false`.
+   */
+  initial?: boolean | undefined;
 }
 
 /** The next attempt to reconnect, as passed to listeners of 'reconnecting'. */

@@ -28,7 +28,7 @@ const OPTIONS = {
   ],
   jump: SERVER,
   privateKey: ['certificate', 'key', 'passphrase'],
-  reconnect: ['initialDelay', 'maxAttempts', 'maxDelay'],
+  reconnect: ['initial', 'initialDelay', 'maxAttempts', 'maxDelay'],
   rekey: ['bytes', 'seconds'],
   sessions: ['connectionsEach', 'max'],
   forwardLocal: ['forwardHost', 'forwardPath', 'forwardPort', ...LISTEN],

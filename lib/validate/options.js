@@ -36,7 +36,7 @@ function checkReconnect(value, name) {
   if (value !== true && (value === null || typeof value !== 'object' || Array.isArray(value))) {
     throw invalidArgType(name, 'one of type boolean or object', value);
   }
-  const { initialDelay, maxDelay, maxAttempts } = value === true ? {} : value;
+  const { initialDelay, maxDelay, maxAttempts, initial = false } = value === true ? {} : value;
   if (value !== true) warnUnknown(value, 'reconnect');
   const check = (number, member, min) => {
     if (number !== undefined) checkInteger(number, `${name}.${member}`, min, MAX_MILLISECONDS);
@@ -48,6 +48,7 @@ function checkReconnect(value, name) {
     initialDelay: initialDelay ?? Math.min(INITIAL_DELAY, maxDelay ?? MAX_DELAY),
     maxDelay: maxDelay ?? Math.max(MAX_DELAY, initialDelay ?? 0),
     maxAttempts,
+    initial: checkBoolean(initial, `${name}.initial`),
   };
 }
 

@@ -14,6 +14,8 @@ pub struct Reconnect {
     pub max_delay: Duration,
     /// Maximum number of attempts in a row; `None` for no limit.
     pub max_attempts: Option<u32>,
+    /// Whether the first session is attempted again, too.
+    pub initial: bool,
 }
 
 /// An attempt to reconnect.
@@ -41,6 +43,16 @@ pub(crate) struct Backoff {
 impl Backoff {
     pub(crate) fn new(policy: Reconnect) -> Self {
         Self { policy, attempts: 0, delay: first_delay(&policy), up: None, served: false }
+    }
+
+    /// Returns whether the first session is attempted again, too.
+    pub(crate) fn is_initial(&self) -> bool {
+        self.policy.initial
+    }
+
+    /// Notes that the first session begins to connect.
+    pub(crate) fn begin(&mut self) {
+        *self = Self::new(self.policy);
     }
 
     /// Notes that the session is established.
@@ -111,8 +123,12 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const POLICY: Reconnect =
-        Reconnect { initial_delay: SECOND, max_delay: Duration::from_secs(30), max_attempts: None };
+    const POLICY: Reconnect = Reconnect {
+        initial_delay: SECOND,
+        max_delay: Duration::from_secs(30),
+        max_attempts: None,
+        initial: false,
+    };
 
     fn text() -> String {
         "text".to_owned()

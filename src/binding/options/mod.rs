@@ -149,6 +149,8 @@ pub struct ReconnectOption {
     pub max_delay: f64,
     /// Unlimited without it.
     pub max_attempts: Option<u32>,
+    /// Also for the first session.
+    pub initial: bool,
 }
 
 impl From<ReconnectOption> for Reconnect {
@@ -157,6 +159,7 @@ impl From<ReconnectOption> for Reconnect {
             initial_delay: duration(option.initial_delay).unwrap_or_default(),
             max_delay: duration(option.max_delay).unwrap_or_default(),
             max_attempts: option.max_attempts,
+            initial: option.initial,
         }
     }
 }

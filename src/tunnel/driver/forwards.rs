@@ -91,11 +91,17 @@ impl Driver {
 
     /// Stops connecting if nothing needs a session.
     pub(crate) fn stop_connecting_for_nothing(&mut self) {
-        if !self.operations.session_wanted && self.forwards.is_empty() {
+        if self.operations.session_wanted || !self.forwards.is_empty() {
+            return;
+        }
+        let is_awaited =
+            !self.operations.connecting.is_empty() || self.worker.registry().awaits_session();
+        if !is_awaited {
+            self.cancel_connect();
+        }
+        // Who waits for the first session has no answer before it is up or given up.
+        if !(is_awaited && self.is_first_session()) {
             self.reconnecter.cancel();
-            if self.operations.connecting.is_empty() && !self.worker.registry().awaits_session() {
-                self.cancel_connect();
-            }
         }
     }
 

@@ -168,9 +168,9 @@ impl Driver {
             TunnelState::Closing
         } else if self.has_session() {
             TunnelState::Ready
-        } else if self.reconnecter.is_under_way() {
+        } else if self.reconnecter.is_under_way() && !self.is_first_session() {
             TunnelState::Reconnecting
-        } else if self.connecting.is_some() {
+        } else if self.connecting.is_some() || self.reconnecter.is_under_way() {
             TunnelState::Connecting
         } else if self.active && !self.is_empty() {
             TunnelState::Closing

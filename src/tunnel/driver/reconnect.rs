@@ -81,6 +81,21 @@ impl Reconnecter {
         self.outage = Outage::None;
     }
 
+    /// Returns whether the first session is attempted again, too.
+    fn is_initial(&self) -> bool {
+        self.backoff.as_ref().is_some_and(Backoff::is_initial)
+    }
+
+    /// Returns the next attempt after one for the first session has failed, if there is to be one.
+    fn next_initial(&mut self, error: &session::Error, now: Instant) -> Option<Attempt> {
+        if !self.is_under_way()
+            && let Some(backoff) = &mut self.backoff
+        {
+            backoff.begin();
+        }
+        self.next(error, now)
+    }
+
     /// Records that a session is up.
     fn up(&mut self, now: Instant) {
         self.outage = Outage::None;
@@ -166,6 +181,16 @@ impl Driver {
                 if let Some(id) = self.session_id.take() {
                     self.session_failed(id, &error);
                 }
+                if self.is_first_session() && self.reconnecter.is_initial() {
+                    // Whoever waits for the session goes on waiting.
+                    if let Some(Attempt { number: attempt, delay }) =
+                        self.reconnecter.next_initial(&error, now)
+                    {
+                        let error = error.into();
+                        self.emit(Event::Reconnecting { attempt, delay, error });
+                        return;
+                    }
+                }
                 let failure = error.clone().into();
                 self.forwards.fail(&failure);
                 self.operations.connected(&Err(failure));
@@ -218,6 +243,11 @@ impl Driver {
             }
             None => Event::Error(error),
         });
+    }
+
+    /// Returns whether no session was up since the tunnel was made, or closed.
+    pub(crate) fn is_first_session(&self) -> bool {
+        !self.active
     }
 
     /// Stops connecting.

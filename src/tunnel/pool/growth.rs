@@ -14,6 +14,7 @@ const RETRY: Reconnect = Reconnect {
     initial_delay: Duration::from_secs(1),
     max_delay: Duration::from_secs(60),
     max_attempts: None,
+    initial: false,
 };
 
 /// The sessions of a tunnel by what they do.
