@@ -120,7 +120,9 @@ const KNOWN = {
   integrity: [
     {
       fail: /^unexpected error mac|: no mac errors$|: expected \d+ mac errors/,
-      why: "it reads the message for a wrong MAC, which for ssh is 'message authentication code incorrect'",
+      why:
+        "it reads the message for a wrong MAC, which for ssh is 'message authentication code incorrect'; it ends there, " +
+        'because a damaged length is noticed late: ServerAliveInterval counts bytes of a packet that never completes',
     },
   ],
   'knownhosts-command': [
@@ -169,3 +171,6 @@ export const SLOW = ['forward-control', 'cert-userkey', 'integrity', 'rekey', 'c
 
 /** Scripts whose servers forbid local forwards, by which remote commands travel otherwise. */
 export const REMOTE_ROUTE = ['cfgmatch', 'forward-control'];
+
+/** Scripts that end at the first check that fails, because others would take minutes. */
+export const FAIL_FAST = ['integrity'];
