@@ -180,10 +180,11 @@ test('shutdown() ends a tunnel whose further sessions connect, and the connectio
   let asked = 0;
   let verifying;
   const isVerifying = new Promise((resolve) => (verifying = resolve));
+  const answers = [];
   const hostVerifier = () => {
-    if (++asked === 1) return true;
+    if (++asked === 1 || it.eventLog.all('close').length > 0) return true;
     verifying();
-    return new Promise(() => {});
+    return new Promise((answer) => answers.push(answer));
   };
   const it = await openAuto(t, server, { hostKey: undefined, knownHosts: [], hostVerifier, linger: false });
   await openMany(it, CROWDED);
@@ -196,7 +197,14 @@ test('shutdown() ends a tunnel whose further sessions connect, and the connectio
   assert.equal(ends.length, CROWDED + 1);
   assert.equal(it.eventLog.names().at(-1), 'close');
   assert.deepEqual(it.eventLog.all('sessionError'), []);
-  assertIncludes((await it.tunnel.promises.stats()).sessions, { up: 0, logonFailures: 0, losses: 0 });
+  const nothing = { logonFailures: 0, losses: 0 };
+  assertIncludes((await it.tunnel.promises.stats()).sessions, { up: 0, logons: 1, ...nothing });
+
+  // A late answer brings no session up.
+  for (const answer of answers) answer(true);
+  await it.tunnel.promises.startListening();
+  await transfer(await it.connect(), MIB);
+  assertIncludes((await it.tunnel.promises.stats()).sessions, { up: 1, logons: 2, ...nothing });
 });
 
 test('the loss of some of many sessions ends only their connections, and others take their place', async (t) => {

@@ -67,7 +67,8 @@ pub(crate) struct Driver {
     closed: bool,
     /// When to accept connections again, after too many events were unread.
     accepts_at: Option<Instant>,
-    /// Until when connections wait for a further session.
+    /// Since when connections wait for a further session, and until when.
+    crowded_since: Option<Instant>,
     crowded_until: Option<Instant>,
 }
 
@@ -98,6 +99,7 @@ impl Driver {
             active: false,
             closed: false,
             accepts_at: None,
+            crowded_since: None,
             crowded_until: None,
             config,
         }

@@ -136,7 +136,13 @@ impl Driver {
 
     /// Returns whether new connections wait for a further session.
     pub(crate) fn is_crowded(&mut self, now: Instant) -> bool {
-        self.crowded_until = self.pool.as_ref().and_then(|pool| pool.crowded_until(now));
+        let until = self.pool.as_ref().and_then(|pool| pool.crowded_until(now));
+        self.crowded_until = until.and_then(|until| {
+            // None waits so long that it would fail.
+            let since = *self.crowded_since.get_or_insert(now);
+            let limit = since + self.config.target.ready_timeout / 2;
+            Some(until.min(limit)).filter(|until| now < *until)
+        });
         self.crowded_until.is_some()
     }
 
@@ -144,7 +150,7 @@ impl Driver {
     pub(crate) fn open_crowded(&mut self, now: Instant) -> bool {
         let before = self.worker.registry().awaiting_session();
         if before == 0 || self.pool.is_none() || !self.has_session() {
-            self.crowded_until = None;
+            (self.crowded_since, self.crowded_until) = (None, None);
             return false;
         }
         self.begin_further_session(now);
