@@ -44,7 +44,7 @@ test('-G prints what ssh -G prints of the supported directives', async (t) => {
   for (const args of [
     ['-F', file, 'work'],
     ['-F', 'none', 'h'],
-    ['-F', 'none', '-f', '-C', '-4', '-g', '-l', 'x', '-p', '77', '-o', 'LogLevel=VERBOSE', 'h'],
+    ['-F', 'none', '-f', '-N', '-C', '-4', '-g', '-l', 'x', '-p', '77', '-o', 'LogLevel=VERBOSE', 'h'],
   ]) {
     const [ours, theirs] = [await Cli.start(t, ['-G', ...args]).end(), await run(ssh, ['-G', ...args])];
     assert.deepEqual([ours.status, ours.stderr], [0, '']);
