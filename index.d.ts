@@ -349,12 +349,12 @@ export interface SSHTunnelOptions {
    */
   hostKeyAlias?: string | undefined;
   /**
-   * Whether the server's other host keys are added to the known_hosts file. Default: `false`.
+   * Whether the server's host keys are updated in the known_hosts file. Default: `false`.
    *
    * This happens in the background of a session whose own key has a line for this host in the files. Keys
-   * that the server proves to have are appended to the file of the first such line. No line is removed. No
-   * key is added if the server was trusted by its certificate, or if a line about the host has a pattern,
-   * a marker or more than two names. Failures are not reported; the next session tries again. Without a
+   * that the server proves to have are appended to the file of the first such line, and lines of keys that it
+   * does not announce any more are removed. Nothing is changed if the server was trusted by its certificate,
+   * or if a line about the host has a pattern, a marker or more than two names. Failures are not reported; the next session tries again. Without a
    * file, TypeError ERR_INVALID_ARG_VALUE is thrown.
    */
   updateHostKeys?: boolean | undefined;

@@ -8,7 +8,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { certifier, makeKey } from '../helpers/keys.mjs';
 import { behaviors } from '../helpers/peers.mjs';
-import { whenFile } from '../helpers/process.mjs';
+import { until, whenFile } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { KnownHosts, connectOnce } from '../helpers/trust.mjs';
 import { openTunnel, roundTrip } from '../helpers/tunnels.mjs';
@@ -51,6 +51,24 @@ for (const [at, type] of hostKeyTypes.entries()) {
     }
   });
 }
+
+test('updateHostKeys removes the keys that the server does not have any more', async (t) => {
+  const old = `${server.address} ${otherKey.publicKey.split(' ', 2).join(' ')}`;
+  const others = [`elsewhere ${otherKey.publicKey}`, `# ${old}`];
+  // All keys of the server are known, then all but one.
+  for (const known of [lines, lines.slice(0, -1)]) {
+    const ours = files.file(...others, old, ...known.map((line) => line.trim()));
+    const { tunnel } = await openTunnel(t, server, undefined, {
+      hostKey: undefined,
+      knownHosts: [ours],
+      updateHostKeys: true,
+    });
+    await until(() => !text(ours).includes(`\n${old}`));
+    await tunnel.promises.shutdown();
+    const sorted = (file) => text(file).trim().split('\n').sort();
+    assert.deepEqual(sorted(ours), [...others, ...lines.map((line) => line.trim())].sort());
+  }
+});
 
 /** Whether the client requested proofs after the server announced its keys. */
 async function wasAsked(t, trust) {

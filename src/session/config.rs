@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ssh_proto::key::PublicKey;
-use ssh_proto::{Algorithms, Rekey, Windows};
+use ssh_proto::{Algorithms, HostKeys, Rekey, Windows};
 use tokio::task::spawn_blocking;
 
 use crate::session::auth::credentials::Credentials;
@@ -54,10 +53,10 @@ impl Target {
         }
     }
 
-    /// Writes keys that the server has proved to have to a file of known hosts, on a blocking
-    /// thread. Nothing waits for it, and an error does not affect the session: the server announces
+    /// Writes keys that the server has proved to have to a file of known hosts, and removes those that
+    /// it does not have any more, on a blocking thread. Nothing waits for it, and an error does not affect the session: the server announces
     /// the keys again next time.
-    pub(crate) fn update_host_keys(self: &Arc<Self>, keys: Vec<PublicKey>) {
+    pub(crate) fn update_host_keys(self: &Arc<Self>, keys: HostKeys) {
         let target = self.clone();
         drop(spawn_blocking(move || {
             target.trust.update_host_keys(&target.host, target.port, &keys)

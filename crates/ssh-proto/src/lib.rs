@@ -31,6 +31,7 @@ mod wire;
 pub use client::{Client, Event, Keepalive, Rekey, Setup};
 pub use connection::channel::ChannelId;
 pub use connection::global_request::RequestError;
+pub use connection::host_key_update::HostKeys;
 pub use connection::receive_window::Windows;
 pub use connection::remote_forward::{ForwardEvent, ForwardId, ListenAddr};
 pub use error::{AuthFailure, Error};

@@ -10,7 +10,7 @@ use base64ct::{Base64, Encoding};
 use ssh_proto::key::PublicKey;
 
 use crate::random::random;
-use crate::session::host_key::known_hosts::{HASH_LENGTH, HASHED, UTF_16};
+use crate::session::host_key::known_hosts::{self, HASH_LENGTH, HASHED, Line, Names, UTF_16};
 use crate::session::{Error, Trust};
 
 /// Characters that would make a name a pattern, a list, a hash, a marker or several fields.
@@ -90,6 +90,48 @@ fn append_lines(path: &Path, name: &str, keys: &[&PublicKey], hashes: bool) -> i
         return Err(io::ErrorKind::StorageFull.into());
     }
     Ok(())
+}
+
+/// Removes the lines about a host that `is_old` finds. The file is replaced as a whole, so that no reader finds a
+/// part of it; its mode stays.
+pub(crate) fn remove(
+    path: &Path,
+    names: &Names,
+    is_old: impl Fn(&Line) -> bool,
+) -> Result<(), Error> {
+    let failed = |error| WriteError::Write { path: path.to_owned(), source: Arc::new(error) };
+    // The file may be a link.
+    let file = fs::canonicalize(path).map_err(failed)?;
+    let text = fs::read(&file).map_err(failed)?;
+    let lines = known_hosts::lines_of(&text, path, names)?;
+    let old: Vec<_> = lines.iter().filter(|line| is_old(line)).map(|line| line.number).collect();
+    replace(&file, &text, &old).map_err(failed)?;
+    Ok(())
+}
+
+/// Replaces a file with its text without the lines with these numbers.
+fn replace(path: &Path, text: &[u8], numbers: &[usize]) -> io::Result<()> {
+    let lines = (1..).zip(text.split_inclusive(|byte| *byte == b'\n'));
+    let left: Vec<_> = lines.filter(|(number, _)| !numbers.contains(number)).collect();
+    let mut salt = [0; 8];
+    random(&mut salt);
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{:016x}", u64::from_ne_bytes(salt)));
+    let new = PathBuf::from(name);
+    let written = write_new(&new, path, &left).and_then(|()| fs::rename(&new, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&new);
+    }
+    written
+}
+
+fn write_new(new: &Path, old: &Path, lines: &[(usize, &[u8])]) -> io::Result<()> {
+    let mut file = File::create_new(new)?;
+    file.set_permissions(fs::metadata(old)?.permissions())?;
+    for (_, line) in lines {
+        file.write_all(line)?;
+    }
+    file.sync_all()
 }
 
 /// Returns the hash of a name, with a salt of its own, as `ssh-keygen -H` writes it.

@@ -83,7 +83,8 @@ impl Client {
                 let name = reader.string()?;
                 let want_reply = reader.boolean()?;
                 if name == ANNOUNCEMENT {
-                    self.host_keys.announced(reader, &mut self.requests);
+                    let keys = self.host_keys.announced(reader, &mut self.requests);
+                    self.events.extend(keys.map(|keys| Ok(Event::HostKeys(keys))));
                     self.send_requests(self.keepalive.last_received());
                 }
                 // keepalive@openssh.com and all others: not known.

@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::connection::channel::ChannelId;
+use crate::connection::host_key_update::HostKeys;
 use crate::connection::remote_forward::{ForwardEvent, ForwardId};
-use crate::key::{HostKey, PublicKey};
+use crate::key::HostKey;
 use crate::message::OpenFailure;
 use crate::userauth::{Banner, Question};
 
@@ -55,10 +56,10 @@ pub enum Event {
     Close(ChannelId),
     /// A key exchange has ended; data can be sent again.
     Rekeyed,
-    /// The server has proved that it owns these host keys too: see [`Client::request_host_keys`].
+    /// The server has other host keys, of which it has proved the new ones, or fewer: see [`Client::request_host_keys`].
     ///
     /// [`Client::request_host_keys`]: crate::Client::request_host_keys
-    HostKeys(Vec<PublicKey>),
+    HostKeys(HostKeys),
     /// An event of a remote forward.
     Forward(ForwardId, ForwardEvent),
 }

@@ -258,7 +258,7 @@ impl Pair {
                 Event::Close(channel) => Seen::Close(channel),
                 Event::Rekeyed => Seen::Rekeyed,
                 Event::HostKeys(keys) => {
-                    Seen::HostKeys(keys.iter().map(|key| key.blob().to_vec()).collect())
+                    Seen::HostKeys(keys.proved.iter().map(|key| key.blob().to_vec()).collect())
                 }
                 Event::Forward(forward, event) => Seen::Forward(forward, event),
             };
