@@ -1,7 +1,7 @@
 /// <reference types="node" />
 
 import { EventEmitter } from 'node:events';
-import { AddressInfo, ListenOptions } from 'node:net';
+import { AddressInfo, DropArgument, ListenOptions } from 'node:net';
 import { Duplex } from 'node:stream';
 
 import {
@@ -34,7 +34,7 @@ export interface TunnelOptions
  * port. `signal` closes the server as {@link TunnelServer.close} does. `path` without `port`, `ipv6Only` and
  * `reusePort` throw TypeError ERR_INVALID_ARG_VALUE. Other options have no effect.
  */
-export type ServerOptions = ListenOptions;
+export type ServerOptions = Omit<ListenOptions, 'port'> & { port?: number | string | undefined };
 
 /**
  * Options of the SSH session: those of ssh2's `Client.connect()`, and those of {@link SSHTunnelOptions} about the
@@ -59,9 +59,6 @@ export interface SshOptions
     | 'password'
     | 'privateKey'
     | 'passphrase'
-    | 'readyTimeout'
-    | 'keepaliveInterval'
-    | 'keepaliveCountMax'
     | 'localAddress'
     | 'forceIPv4'
     | 'forceIPv6'
@@ -69,11 +66,14 @@ export interface SshOptions
   /** The name or address of the SSH server. Default: `'localhost'`. */
   host?: string | undefined;
   /** The port of the SSH server, 1 to 65535. Default: 22. */
-  port?: number | undefined;
+  port?: number | string | undefined;
   /** The user name for authentication. Default: `'root'`. */
   username?: string | undefined;
-  /** The path of an ssh-agent's socket. Default: no agent. `'pageant'` throws TypeError ERR_INVALID_ARG_VALUE. */
-  agent?: string | undefined;
+  /**
+   * The path of an ssh-agent's socket, or an OpenSSHAgent of ssh2; on Windows also `'pageant'`. Default: no agent.
+   * Other agents throw TypeError ERR_INVALID_ARG_VALUE.
+   */
+  agent?: string | { socketPath: string } | undefined;
   /**
    * The algorithms that may be used, as {@link SSHTunnelOptions.algorithms}. Unsupported names are left out with a
    * process warning (SSHTUNNEL_ALGORITHM); a list of nothing else throws TypeError ERR_INVALID_ARG_VALUE. Changes
@@ -81,16 +81,25 @@ export interface SshOptions
    */
   algorithms?: { [K in keyof Algorithms]?: readonly string[] | AlgorithmChanges | undefined } | undefined;
   /**
-   * The names of the authentication methods to use, in order. A function or an object throws TypeError
-   * ERR_INVALID_ARG_VALUE.
+   * The authentication methods to use, in order: names, objects with credentials of their own, or a function that
+   * gives one after the other as in ssh2. Names without a credential are left out.
+   *
+   * A function is asked before the connection is opened, as if the server refused each method, until it gives `false`
+   * or a method for the second time. Two passwords or two user names throw TypeError ERR_INVALID_ARG_VALUE.
    */
-  authHandler?: readonly AuthMethod[] | undefined;
+  authHandler?: readonly (AuthMethod | AuthAttempt)[] | AuthHandler | undefined;
   /**
    * Decides about the server's host key, as in ssh2; known_hosts files are not read. It is called with the key (RFC
    * 4253, section 6.6), or with its hexadecimal hash if `hostHash` is set, and returns the answer (or a promise), or
    * calls `verify` with it.
    */
   hostVerifier?: ((key: any, verify: (trusted: boolean) => void) => boolean | void | Promise<boolean | void>) | undefined;
+  /** As {@link SSHTunnelOptions.readyTimeout}; a number may be text. */
+  readyTimeout?: number | string | undefined;
+  /** As {@link SSHTunnelOptions.keepaliveInterval}; a number may be text. */
+  keepaliveInterval?: number | string | undefined;
+  /** As {@link SSHTunnelOptions.keepaliveCountMax}; a number may be text. */
+  keepaliveCountMax?: number | string | undefined;
   /** The hash that `hostVerifier` is called with, such as `'sha256'`. Default: the key itself. */
   hostHash?: string | undefined;
   /** A byte stream to the server, as {@link SSHTunnelOptions.sock}. It excludes `reconnectOnError`. */
@@ -108,6 +117,37 @@ export interface SshOptions
   /** Ignored: there is no timeout of the TCP socket. */
   timeout?: number | undefined;
 }
+
+/** An authentication method with a credential of its own, as in ssh2. `username` has to be the same in all of them. */
+export type AuthAttempt =
+  | { type: 'none'; username?: string | undefined }
+  | { type: 'password'; username?: string | undefined; password: string | Uint8Array }
+  | {
+      type: 'publickey';
+      username?: string | undefined;
+      /** The contents of a key file, or a key that ssh2 has parsed. */
+      key: string | Uint8Array | { getPrivatePEM(): string };
+      passphrase?: string | Uint8Array | undefined;
+    }
+  | { type: 'agent'; username?: string | undefined; agent: string | { socketPath: string } }
+  | {
+      type: 'keyboard-interactive';
+      username?: string | undefined;
+      prompt: (
+        name: string,
+        instructions: string,
+        lang: string,
+        prompts: { prompt: string; echo: boolean }[],
+        finish: (answers: string[]) => void,
+      ) => void;
+    };
+
+/** Gives the next method, by its return value, its promise or `next`; `false` after the last one. */
+export type AuthHandler = (
+  methodsLeft: AuthMethod[] | null,
+  partialSuccess: boolean | null,
+  next: (attempt: AuthMethod | AuthAttempt | false) => void,
+) => AuthMethod | AuthAttempt | false | void | Promise<AuthMethod | AuthAttempt | false | void>;
 
 /** One name or pattern, or several. */
 type Patterns = string | RegExp | readonly (string | RegExp)[];
@@ -131,7 +171,7 @@ export interface ForwardOptions {
   /** The host of the target, resolved by the SSH server. Default: `'0.0.0.0'`, the server itself. */
   dstAddr?: string | undefined;
   /** The port of the target, 1 to 65535. */
-  dstPort: number;
+  dstPort: number | string;
 }
 
 /**
@@ -191,6 +231,18 @@ export interface TunnelServer extends EventEmitter {
   readonly listening: boolean;
   /** Returns the bound address, or `null` if the server does not listen any more. */
   address(): AddressInfo | null;
+  /**
+   * The number of connections at which further ones are dropped: they are reset, and 'drop' is emitted. Default: no
+   * limit. With a limit, each connection waits for an answer of the event loop.
+   */
+  maxConnections: number | undefined;
+  /** The number of connections. {@link TunnelServer.getConnections} does not block. */
+  readonly connections: number;
+  /**
+   * Throws ERR_SERVER_ALREADY_LISTEN, or after the close ERR_METHOD_NOT_IMPLEMENTED: the session is closed with the
+   * server, and `createTunnel()` opens both.
+   */
+  listen(...args: unknown[]): this;
   /** Calls back with the number of connections. */
   getConnections(callback: (error: Error | null, count: number) => void): this;
   /**
@@ -215,6 +267,8 @@ export interface TunnelServerEvents {
   listening: [];
   /** Emitted for each accepted connection. With a listener, it is opened after the listeners have returned. */
   connection: [connection: TunnelConnection];
+  /** Emitted when a connection was dropped because of {@link TunnelServer.maxConnections}. */
+  drop: [data: DropArgument];
   /** Emitted when the port was lost. It is not thrown without a listener. */
   error: [error: SSHTunnelError];
   /** Emitted when the port, all connections and the session are closed, for any reason. */

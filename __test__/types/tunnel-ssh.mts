@@ -65,8 +65,26 @@ await createTunnel(
 await createTunnel({}, {}, sshOptions, { dstAddr: '127.0.0.1' });
 // @ts-expect-error a tunnel runs no commands
 client.exec('ls');
-// @ts-expect-error a function decides nothing here
-const handler: SshOptions = { authHandler: () => false };
+const handlers: SshOptions[] = [
+  { authHandler: () => false },
+  {
+    authHandler: (left, partial, next) =>
+      next(left === null ? { type: 'password', username: 'u', password: 'p' } : false),
+  },
+  { authHandler: ['none', { type: 'publickey', username: 'u', key: readFileSync('/key') }] },
+  {
+    authHandler: [
+      { type: 'keyboard-interactive', username: 'u', prompt: (name, text, lang, prompts, done) => done([]) },
+    ],
+  },
+  { algorithms: { cipher: { remove: [/cbc/, 'aes128-ctr'] } } },
+  { port: '22', readyTimeout: '20000', agent: { socketPath: '/socket' } },
+];
+server.maxConnections = 10;
+server.on('drop', ({ remotePort }) => console.log(remotePort));
+console.log(server.connections.toFixed(), server.listen(0) === server);
+// @ts-expect-error no such method
+const unknown: SshOptions = { authHandler: ['magic'] };
 // @ts-expect-error no such option
 const misspelt: SshOptions = { readyTimeOut: 1 };
-void [both, address, handler, misspelt];
+void [both, address, handlers, unknown, misspelt];

@@ -3,7 +3,7 @@
 // `require('sshtunnel-native/tunnel-ssh')`: createTunnel() of the package tunnel-ssh. docs/migrating.md lists the
 // differences.
 //
-//   options.js       the four arguments, as options of a tunnel; algorithms.js: lists of algorithms as in ssh2
+//   options.js       the four arguments, as options of a tunnel; algorithms.js, auth-handler.js: lists as in ssh2
 //   server.js        the net.Server of the result; connection.js: its connections
 //   client.js        the ssh2 Client of the result
 
@@ -17,10 +17,12 @@ const { TunnelServer } = require('./server.js');
 const { fromNative } = require('../errors.js');
 
 async function createTunnel(tunnelOptions, serverOptions, sshOptions, forwardOptions) {
-  const { options, host, autoClose, signal } = readOptions(tunnelOptions, serverOptions, sshOptions, forwardOptions);
+  const read = await readOptions(tunnelOptions, serverOptions, sshOptions, forwardOptions);
+  const { options, prompt, host, autoClose, signal } = read;
   // Resolved here, so that server.address() has the address.
   const address = net.isIP(host) === 0 ? (await dns.promises.lookup(host)).address : host;
   const tunnel = new SSHTunnel({ ...options, localHost: address });
+  if (prompt !== undefined) tunnel.on('keyboard-interactive', prompt);
   // In the order of their last events: the port is closed before the session.
   const server = new TunnelServer(tunnel, address, { autoClose, signal });
   const client = new TunnelClient(tunnel);

@@ -8,10 +8,14 @@ const { checkBoolean, checkFunction, checkObject } = require('../validate/primit
 const { invalidArgType, invalidArgValue } = require('../errors.js');
 const { checkHost, checkPort: checkNumber, checkUser } = require('../validate/names.js');
 const { readAlgorithms } = require('./algorithms.js');
+const { agentPath, readAuthHandler } = require('./auth-handler.js');
 
 /** Options with the same name. As in ssh2, an empty string is ignored, except for a password. */
 const SHARED =
   'password privateKey passphrase agent sock localAddress keepaliveInterval keepaliveCountMax readyTimeout'.split(' ');
+
+/** Those of them that are numbers. */
+const NUMBERS = ['keepaliveInterval', 'keepaliveCountMax', 'readyTimeout'];
 
 /** Options of servers that ssh2 lacks. */
 const OWN = `
@@ -54,19 +58,20 @@ function copy(from, names, isGiven) {
 const isThere = (value) => value !== undefined && value !== null;
 const counts = (value, name) => isThere(value) && (value !== '' || name === 'password');
 
-/** @returns {{ options: object, host: string, autoClose: boolean, signal?: AbortSignal }} */
-function readOptions(tunnelOptions, serverOptions, sshOptions, forwardOptions) {
+/** @returns {Promise<{ options: object, prompt?: (...args: any[]) => void, host: string, autoClose: boolean, signal?: AbortSignal }>} */
+async function readOptions(tunnelOptions, serverOptions, sshOptions, forwardOptions) {
   const tunnel = part(tunnelOptions, 'tunnelOptions');
   const { host, port, signal } = readServer(part(serverOptions, 'serverOptions'));
+  const { prompt, ...ssh } = await readSsh(part(sshOptions, 'sshOptions'));
   const options = {
-    ...readSsh(part(sshOptions, 'sshOptions')),
+    ...ssh,
     ...copy(tunnel, OF_TUNNEL, isThere),
     ...readForward(part(forwardOptions, 'forwardOptions')),
     localPort: port,
     reconnect: tunnel.reconnectOnError ?? false,
   };
   const autoClose = checkBoolean(tunnel.autoClose ?? false, 'tunnelOptions.autoClose');
-  return { options, host, autoClose, signal };
+  return { options, prompt, host, autoClose, signal };
 }
 
 /** Where to listen: the options of net.Server.listen(). */
@@ -89,7 +94,7 @@ function readForward({ dstAddr, dstPort }) {
   return { forwardHost: dstAddr || '0.0.0.0', forwardPort: checkPort(dstPort, 'forwardOptions.dstPort', 1) };
 }
 
-function readSsh(options) {
+async function readSsh(options) {
   refuse(options);
   const {
     algorithms,
@@ -115,16 +120,21 @@ function readSsh(options) {
     forceIPv6: Boolean(forceIPv6 && !forceIPv4),
   };
   if (isThere(algorithms)) server.algorithms = readAlgorithms(algorithms, 'sshOptions.algorithms');
-  // A second attempt with the same credential would be refused, too.
-  if (Array.isArray(authHandler)) server.authHandler = [...new Set(authHandler)];
+  for (const name of NUMBERS) if (typeof server[name] === 'string') server[name] = readNumber(server[name]);
+  if (isThere(server.agent)) server.agent = agentPath(server.agent, 'sshOptions.agent');
   if (isThere(hostVerifier))
     server.hostVerifier = translate(checkFunction(hostVerifier, 'sshOptions.hostVerifier'), hostHash);
   if (server.strictHostKeyChecking === false) warnUnchecked();
-  return server;
+  return isThere(authHandler) ? { ...server, ...(await readAuthHandler(authHandler, server)) } : server;
+}
+
+/** Numbers may be text as well, for example from the environment. */
+function readNumber(text) {
+  return /^\d{1,10}$/.test(text) ? Number(text) : text;
 }
 
 /** Refuses options that are not supported, and cannot be ignored. */
-function refuse({ agent, authHandler, localHostname, localPort, localUsername }) {
+function refuse({ agent, localHostname, localPort, localUsername }) {
   if (agent === 'pageant' && process.platform !== 'win32')
     throw invalidArgValue('sshOptions.agent', 'must be the path of a socket: Pageant is a program for Windows', agent);
   if (isThere(localPort))
@@ -139,12 +149,6 @@ function refuse({ agent, authHandler, localHostname, localPort, localUsername })
       'is not supported: there is no host-based authentication',
       localHostname,
     );
-  }
-  const named = Array.isArray(authHandler) && authHandler.every((method) => typeof method === 'string');
-  if (isThere(authHandler) && !named) {
-    throw invalidArgValue('sshOptions.authHandler', 'must be a list of names of methods', authHandler, {
-      secret: true,
-    });
   }
 }
 

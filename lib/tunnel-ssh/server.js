@@ -21,6 +21,10 @@ class TunnelServer extends EventEmitter {
   /** Connections that were emitted, by their id. @type {Map<number, TunnelConnection>} */
   #connections = new Map();
   #following = false;
+  /** Connections that were accepted and have not ended, once a limit counts them. */
+  #open = new Set();
+  /** @type {number | undefined} */
+  #maxConnections;
   #closing = false;
   #closed = false;
   #abort = () => this.close();
@@ -34,6 +38,7 @@ class TunnelServer extends EventEmitter {
     tunnel.on('disconnected', (end) => {
       this.#connections.get(end.connectionId)?.finish(end);
       this.#connections.delete(end.connectionId);
+      this.#open.delete(end.connectionId);
       if (autoClose) this.#closeIfUnused();
     });
     tunnel.on('error', (error) => {
@@ -59,6 +64,31 @@ class TunnelServer extends EventEmitter {
   address() {
     if (!this.listening) return null;
     return { address: this.#host, family: `IPv${net.isIP(this.#host)}`, port: this.#tunnel.localPort };
+  }
+
+  /** As of a net.Server: further connections are dropped, and 'drop' is emitted. */
+  get maxConnections() {
+    return this.#maxConnections;
+  }
+
+  set maxConnections(value) {
+    this.#maxConnections = value;
+    if (value === undefined || value === null || this.#closed) return;
+    for (const { connectionId } of this.#tunnel.connections()) this.#open.add(connectionId);
+    this.#follow('connection');
+  }
+
+  /** The number of connections. */
+  get connections() {
+    return this.#closed ? 0 : this.#tunnel.connections().length;
+  }
+
+  /** The server listens already, and after its close the session is closed as well. */
+  listen() {
+    if (this.listening) throw alreadyListening();
+    const message =
+      'The server.listen() method is not implemented: call createTunnel() again, which opens a session, too';
+    throw fromNative({ code: 'ERR_METHOD_NOT_IMPLEMENTED', message });
   }
 
   getConnections(callback) {
@@ -114,6 +144,22 @@ class TunnelServer extends EventEmitter {
   }
 
   #requested(request) {
+    const max = this.#maxConnections;
+    if (typeof max === 'number' && this.#open.size >= max) {
+      const { remoteAddress, remotePort } = request;
+      request.reject();
+      const address = this.address();
+      this.emit('drop', {
+        localAddress: address?.address,
+        localPort: address?.port,
+        localFamily: address?.family,
+        remoteAddress,
+        remotePort,
+        remoteFamily: `IPv${net.isIP(remoteAddress)}`,
+      });
+      return;
+    }
+    this.#open.add(request.connectionId);
     const connection = new TunnelConnection(this.#tunnel, request);
     this.#connections.set(request.connectionId, connection);
     try {
@@ -132,6 +178,13 @@ class TunnelServer extends EventEmitter {
 }
 
 defineDispose(TunnelServer, (server) => new Promise((resolve) => server.close(() => resolve())));
+
+function alreadyListening() {
+  return fromNative({
+    code: 'ERR_SERVER_ALREADY_LISTEN',
+    message: 'Listen method has been called more than once without closing.',
+  });
+}
 
 function notRunning() {
   return fromNative({ code: 'ERR_SERVER_NOT_RUNNING', message: 'Server is not running.' });
