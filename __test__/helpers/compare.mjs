@@ -115,6 +115,32 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
       ...at,
       '127.0.0.1',
     ]),
+    local('MACs that are unknown, AEAD ciphers', ({ port }) => [
+      '-N',
+      ...['-o', 'MACs=hmac-sha1', '-o', 'Ciphers=aes256-gcm@openssh.com', '-L', `${port}:${to}`, ...at, '127.0.0.1'],
+    ]),
+    local('NoHostAuthenticationForLocalhost', ({ port }) => [
+      '-N',
+      ...['-o', 'NoHostAuthenticationForLocalhost=yes', '-o', 'UserKnownHostsFile=/dev/null'],
+      ...['-L', `${port}:${to}`, ...at, '127.0.0.1'],
+    ]),
+    local(
+      'StreamLocalBindUnlink, StreamLocalBindMask',
+      ({ path }) => [
+        '-N',
+        ...[
+          '-o',
+          'StreamLocalBindUnlink=yes',
+          '-o',
+          'StreamLocalBindMask=0117',
+          '-L',
+          `${path}:${to}`,
+          ...at,
+          '127.0.0.1',
+        ],
+      ],
+      { reach: ({ path }) => [{ path }] },
+    ),
     // Without traffic, the signal may arrive before ssh handles signals.
     local(
       'ClearAllForwardings',
@@ -149,6 +175,14 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
       words: true,
     }),
     refused('a server that refuses', [...common, '-N', '-p', `${refusing.port}`, '127.0.0.1'], { words: true }),
+    refused(
+      'ConnectionAttempts',
+      [...common, '-N', '-o', 'ConnectionAttempts=2', '-p', `${refusing.port}`, '127.0.0.1'],
+      {
+        words: true,
+      },
+    ),
+    refused('-Q of nothing', ['-Q', 'nonsense'], { words: true }),
     refused('a user who may not', ['-N', '-l', 'nobody-of-that-name', ...at, '127.0.0.1'], { words: true }),
     refused('a host that is not known', ['-N', '-o', 'UserKnownHostsFile=/dev/null', ...at, '127.0.0.1'], {
       words: true,
