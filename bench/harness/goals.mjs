@@ -141,6 +141,15 @@ const logon = [
   atMost(0.4, "logon: processor time, of `ssh`'s", (figures) => figures.ratio('logon', 'logon', 'processor')),
 ];
 
+const command = [
+  atMost(0.7, "`sshtunnel -W` on loopback, from start to end: time, of `ssh`'s", (figures) =>
+    figures.ratio('command', 'on loopback', 'wall'),
+  ),
+  atMost(5.5, '`sshtunnel -W` over 100 ms, from start to end: round trips', (figures) =>
+    figures.ours('command', 'over 100 ms', 'trips'),
+  ),
+];
+
 const node = ['bulk up 1', 'bulk down 1'].flatMap((one) => [
   below(1, `event loop, ${one}: utilization`, (figures) => figures.ours('node', one, 'utilization'), ' %'),
   below(5, `event loop, ${one}: delay p99`, (figures) => figures.ours('node', one, 'p99'), ' ms'),
@@ -211,6 +220,7 @@ const GOALS = [
   ...beside,
   ...short,
   ...logon,
+  ...command,
   ...node,
   ...idle,
   ...scale,

@@ -30,6 +30,11 @@ export class Program {
     return this.#process.pid;
   }
 
+  /** Its exit code, once it has ended. */
+  get code() {
+    return this.#process.exitCode;
+  }
+
   get stdin() {
     return this.#process.stdin;
   }

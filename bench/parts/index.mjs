@@ -10,6 +10,7 @@
 
 import { beside } from './beside.mjs';
 import { bulk } from './bulk.mjs';
+import { command } from './command.mjs';
 import { growths } from './growth.mjs';
 import { idle } from './idle.mjs';
 import { logon } from './logon.mjs';
@@ -19,5 +20,18 @@ import { property } from './property.mjs';
 import { requests } from './requests.mjs';
 import { scale, sessions } from './scale.mjs';
 import { short } from './short.mjs';
-
-export const PARTS = [bulk, requests, short, logon, beside, idle, scale, sessions, node, property, long, ...growths];
+export const PARTS = [
+  bulk,
+  requests,
+  short,
+  logon,
+  command,
+  beside,
+  idle,
+  scale,
+  sessions,
+  node,
+  property,
+  long,
+  ...growths,
+];

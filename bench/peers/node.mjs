@@ -3,9 +3,12 @@
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
-import { Child } from '../../__test__/helpers/process.mjs';
+import { Child, ROOT } from '../../__test__/helpers/process.mjs';
+import { Program } from '../harness/programs.mjs';
+import { stdioArguments } from './ssh.mjs';
 
 const LOGON = 200; // ms in which a further session logs on; nothing tells when
 
@@ -58,7 +61,22 @@ export const ours = nodePeer({
   label: '**sshtunnel-native**',
   program: './ours-process.mjs',
   weight: 1,
+
+  /** `sshtunnel -W`, as a process of its own. */
+  async command(context, options) {
+    const server = await context.server(this.name);
+    const file = join(ROOT, 'bin', 'sshtunnel.js');
+    return new Program(process.execPath, [file, ...stdioArguments(context, server, options)]);
+  },
 });
+
+/** Node.js without a program: what the command cannot be faster than. */
+export const alone = {
+  name: 'node',
+  label: 'Node.js alone',
+  weight: 1,
+  command: async () => new Program(process.execPath, ['--eval', '0']),
+};
 
 export const tunnelSSH = nodePeer({
   name: 'tunnel-ssh',

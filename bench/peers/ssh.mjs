@@ -9,6 +9,12 @@ import { Program } from '../harness/programs.mjs';
 /** The name of every server in the file of known hosts. */
 const ALIAS = 'bench';
 
+/** The arguments of `ssh -W` and `sshtunnel -W`: input and output are one forwarded connection. */
+export function stdioArguments(context, server, options) {
+  const to = `127.0.0.1:${context.targets[options.target]}`;
+  return [...common(context, server, options), '-W', to, '127.0.0.1'];
+}
+
 /** Arguments up to the host's name, which is the last of them. */
 function common(context, server, { cipher, via }) {
   const settings = [
@@ -63,7 +69,11 @@ export const ssh = {
   /** `ssh -W`: its input and output are one forwarded connection, from the start of the process. */
   async direct(context, options) {
     const server = await context.server(this.name);
-    const to = `127.0.0.1:${context.targets[options.target]}`;
-    return new Program(findProgram('ssh'), [...common(context, server, options), '-W', to, '127.0.0.1']);
+    return new Program(findProgram('ssh'), stdioArguments(context, server, options));
+  },
+
+  /** The same, as the command that `sshtunnel` is compared with. */
+  command(context, options) {
+    return this.direct(context, options);
   },
 };
