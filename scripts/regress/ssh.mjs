@@ -9,6 +9,7 @@
 //   REGRESS_FOLDER   the folder of the script: the stand-in's socket, and the list of calls
 //   REGRESS_ROUTE    'remote': the server of the script forbids local forwards
 
+import { spawnSync } from 'node:child_process';
 import { appendFileSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -60,7 +61,24 @@ function unchanged() {
   createRequire(import.meta.url)(COMMAND);
 }
 
-if (call.has('O')) {
+/**
+ * -Q: the names that the installed OpenSSH has too, because scripts configure their server with them and expect both to be
+ * of one version.
+ */
+function names() {
+  const list = (command, args) => spawnSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] });
+  const { status, stdout } = list(process.execPath, [COMMAND, ...call.args]);
+  const known = list('ssh', ['-Q', call.value('Q')]);
+  const all = stdout.split('\n');
+  const common = known.status === 0 ? all.filter((name) => known.stdout.split('\n').includes(name)) : all;
+  note(common.length === all.length ? 'unchanged' : 'common names');
+  process.stdout.write(common.join('\n'));
+  return status;
+}
+
+if (call.has('Q')) {
+  process.exit(names());
+} else if (call.has('O')) {
   note('control');
   process.exit(await control(call));
 } else if (call.has('f') && (call.command !== undefined || call.controlPath !== undefined)) {
