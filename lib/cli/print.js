@@ -11,7 +11,11 @@ const all = (kind) => () => knownAlgorithms(kind);
 const hostKeys = all('serverHostKey');
 /** Algorithms of signatures that are no types of keys. */
 const SIGNATURES = ['rsa-sha2-256', 'rsa-sha2-512'];
-const types = () => [...hostKeys().filter((name) => !SIGNATURES.some((other) => name.startsWith(other))), 'ssh-rsa'];
+const types = () => [
+  ...hostKeys().filter((name) => !SIGNATURES.some((other) => name.startsWith(other))),
+  'ssh-rsa',
+  'ssh-rsa-cert-v01@openssh.com',
+];
 
 /** What -Q lists, by its names in small letters. @type {Record<string, () => string[]>} */
 const QUERIES = {
