@@ -15,6 +15,8 @@ export class Sshd {
   #process;
   #hostKeyTypes;
   #program;
+  #inside;
+  #host;
 
   /**
    * Resolves when the server accepts connections.
@@ -22,6 +24,8 @@ export class Sshd {
    * @param options.certify what makes a certificate for a host key, if it has one: gives its path
    * @param options.config lines for sshd_config that come before the usual ones, such as `RekeyLimit 16M`
    * @param options.program sshd by another name
+   * @param options.host the address that it listens on
+   * @param options.inside a command that runs sshd where that address is, such as in a network namespace
    */
   static async start({
     hostKeyTypes = ['ed25519'],
@@ -30,6 +34,8 @@ export class Sshd {
     maxStartups = '1000',
     config = [],
     program = findProgram('sshd'),
+    host = '127.0.0.1',
+    inside = [],
   } = {}) {
     if (!program) throw new Error('there is no sshd: install openssh-server');
     // Debian creates this folder at boot, for the unprivileged part of sshd.
@@ -40,6 +46,8 @@ export class Sshd {
     const at = server.#at;
     server.#hostKeyTypes = hostKeyTypes;
     server.#program = program;
+    server.#host = host;
+    server.#inside = inside;
     server.hostKeys = server.#makeHostKeys();
     const certificates = server.hostKeys.map(certify).filter((file) => file !== null);
     server.key = makeKey(at('user'));
@@ -49,7 +57,7 @@ export class Sshd {
     const starting = onFreePort('sshd', server.logFile, (port) => {
       server.port = port;
       const lines = [
-        'ListenAddress 127.0.0.1',
+        `ListenAddress ${host}`,
         `Port ${server.port}`,
         ...server.hostKeys.map(({ file }) => `HostKey ${file}`),
         ...certificates.map((file) => `HostCertificate ${file}`),
@@ -90,9 +98,9 @@ export class Sshd {
 
   /** Whether it listens; false if it ended instead. */
   #launch() {
-    const args = ['-D', '-e', '-f', this.#at('sshd_config')];
+    const [program, ...args] = [...this.#inside, this.#program, '-D', '-e', '-f', this.#at('sshd_config')];
     const ready = /^Server listening on/m;
-    const { child, listening } = launch(this.#program, args, { logFile: this.logFile, ready });
+    const { child, listening } = launch(program, args, { logFile: this.logFile, ready });
     this.#process = child;
     process.on('exit', this.#kill);
     return listening;
@@ -117,7 +125,7 @@ export class Sshd {
   /** The options of a tunnel that connects to this server. */
   get login() {
     return {
-      host: '127.0.0.1',
+      host: this.#host,
       port: this.port,
       username: userInfo().username,
       privateKey: this.key.privateKey,

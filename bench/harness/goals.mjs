@@ -1,5 +1,6 @@
 // What the figures have to show, and whether they do.
 
+import { nameOf } from '../parts/slow.mjs';
 import { figure, markdown } from './table.mjs';
 
 const NOISE = 0.05; // how far apart two medians of the same thing may be, where one is compared with itself
@@ -195,6 +196,38 @@ const long = [
   atLeast(1, "long link, upload: MiB/s, of OpenSSH's", (figures) => figures.ratio('long', 'up', 'rate')),
 ];
 
+/** How many times as long as one segment a request may take, beside one connection and beside 4. */
+const SEGMENTS = { up: 3, down: 6 };
+const slow = [5, 20, 100].flatMap((rate) =>
+  ['up', 'down'].flatMap((direction) => {
+    const segment = (16 * 1024 * 8) / (rate * 1000); // ms
+    const limit = SEGMENTS[direction] * segment + 5;
+    const [one, four] = [1, 4].map((connections) => nameOf({ rate, direction, connections }));
+    const alone = nameOf({ rate, direction, alone: true });
+    const ms = (limit) => Math.round(limit * 10) / 10;
+    return [
+      atMost(ms(limit), `request beside bulk, ${one}: p50`, (figures) => figures.ours('slow', one, 'p50'), ' ms'),
+      atMost(ms(3 * limit), `request beside bulk, ${one}: p99`, (figures) => figures.ours('slow', one, 'p99'), ' ms'),
+      atMost(0.12, `request beside bulk, ${one}: p50, of OpenSSH's`, (figures) => figures.ratio('slow', one, 'p50')),
+      atMost(ms(2 * limit), `request beside bulk, ${four}: p50`, (figures) => figures.ours('slow', four, 'p50'), ' ms'),
+      atLeast(0.93, `bulk beside requests, ${one}: Mbit/s, of OpenSSH's`, (figures) =>
+        figures.ratio('slow', one, 'rate'),
+      ),
+      atLeast(0.98, `bulk ${alone}: Mbit/s, of OpenSSH's`, (figures) => figures.ratio('slow', alone, 'rate')),
+    ];
+  }),
+);
+slow.push(
+  ...['up', 'down'].map((direction) => {
+    const [one, many] = [false, true].map((many) => nameOf({ rate: 20, direction, many }));
+    return atMost(
+      2,
+      `request beside bulk, ${many}, and 1,000 connections idle: p99, of that where one asks`,
+      (figures) => figures.ours('slow', many, 'p99') / figures.ours('slow', one, 'p99'),
+    );
+  }),
+);
+
 const property = [
   atMost(600, 'getLinger(), blocking', (figures) => figures.ours('property', 'blocking', 'time'), ' ns'),
   atMost(1, "getLinger(), blocking: time, of sockopt's getter", (figures) =>
@@ -226,6 +259,7 @@ const GOALS = [
   ...scale,
   ...sessions,
   ...long,
+  ...slow,
   ...property,
   ...everywhere,
 ];

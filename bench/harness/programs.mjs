@@ -12,8 +12,8 @@ export class Program {
   #lines;
   #said = '';
 
-  constructor(command, args) {
-    this.#process = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  constructor(command, args, options) {
+    this.#process = spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
     this.name = command;
     this.#process.on('error', (error) => (this.#said += error.message));
     this.#process.stdin.on('error', () => {}); // it may have ended

@@ -20,6 +20,8 @@ import { property } from './property.mjs';
 import { requests } from './requests.mjs';
 import { scale, sessions } from './scale.mjs';
 import { short } from './short.mjs';
+import { slow } from './slow.mjs';
+
 export const PARTS = [
   bulk,
   requests,
@@ -33,5 +35,6 @@ export const PARTS = [
   node,
   property,
   long,
+  slow,
   ...growths,
 ];

@@ -296,6 +296,11 @@ impl Stream {
         }
     }
 
+    /// Returns whether the peer of a stream in memory keeps what it holds short.
+    pub(crate) fn is_low(&self) -> bool {
+        matches!(self, Self::Memory(end) if end.is_low())
+    }
+
     /// Returns what is told about the send queue; `fin` says whether a FIN was sent. Of a stream in
     /// memory: what the peer has not read.
     pub(crate) fn send_queue(&self, fin: bool) -> io::Result<SendQueue> {

@@ -15,6 +15,8 @@ const MIN_ALLOCATION: usize = 4096;
 /// transfer, which would allocate anew for every round.
 const MAX_IDLE: usize = 16 * 1024;
 const SMALL_READ: usize = 16 * 1024;
+/// Bytes that a direction holds while it is low.
+const LOW: usize = 16 * 1024;
 
 /// Makes a stream; each direction holds at most `capacity` bytes.
 pub(crate) fn pair(capacity: usize) -> (End, End) {
@@ -63,6 +65,8 @@ struct State {
     /// Whether a write did not fit. The writer is woken when half of the ring is free, and not for
     /// every read.
     full: bool,
+    /// Whether it is to hold little.
+    low: bool,
     read_waker: Option<Waker>,
     write_waker: Option<Waker>,
     drained_waker: Option<Waker>,
@@ -103,10 +107,7 @@ impl End {
             if state.bytes.is_empty() && count < SMALL_READ {
                 state.bytes.shrink_to(MAX_IDLE);
             }
-            if state.full && capacity - state.bytes.len() >= capacity.div_ceil(2) {
-                state.full = false;
-                wakes.add(state.write_waker.take());
-            }
+            state.wake_writer(capacity, wakes);
             if state.unread(1) == 0 {
                 wakes.add(state.drained_waker.take());
             }
@@ -129,7 +130,7 @@ impl End {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             let total: usize = slices.iter().map(|slice| slice.len()).sum();
-            let count = total.min(capacity - state.bytes.len());
+            let count = total.min(state.capacity(capacity).saturating_sub(state.bytes.len()));
             if count < total {
                 state.full = true;
             }
@@ -160,7 +161,7 @@ impl End {
     /// the capacity has to be free.
     pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.output.wait(cx, |state, capacity| {
-            state.full |= state.bytes.len() == capacity;
+            state.full |= state.bytes.len() >= state.capacity(capacity);
             let ready = !state.full || state.refused.is_some() || state.end.is_some();
             (ready, &mut state.write_waker)
         })
@@ -201,6 +202,20 @@ impl End {
             wakes.add(state.read_waker.take());
             state.lost
         })
+    }
+
+    /// Lets this direction hold little, or as much as it can.
+    pub(crate) fn set_low(&self, low: bool) {
+        self.output.with(|state, capacity, wakes| {
+            if std::mem::replace(&mut state.low, low) != low {
+                state.wake_writer(capacity, wakes);
+            }
+        });
+    }
+
+    /// Returns whether the peer lets its direction hold little.
+    pub(crate) fn is_low(&self) -> bool {
+        self.input.lock().low
     }
 
     /// Returns how many bytes have arrived and were not read.
@@ -303,6 +318,20 @@ impl State {
         if needed > self.bytes.capacity() {
             let size = needed.max(2 * self.bytes.capacity()).max(MIN_ALLOCATION).min(capacity);
             self.bytes.reserve_exact(size.max(needed) - self.bytes.len());
+        }
+    }
+
+    /// Returns how many bytes may be held now.
+    fn capacity(&self, capacity: usize) -> usize {
+        if self.low { capacity.min(LOW) } else { capacity }
+    }
+
+    /// Wakes the writer if half of the room is free, after a write that did not fit.
+    fn wake_writer(&mut self, capacity: usize, wakes: &mut Wakes) {
+        let capacity = self.capacity(capacity);
+        if self.full && self.bytes.len() <= capacity / 2 {
+            self.full = false;
+            wakes.add(self.write_waker.take());
         }
     }
 

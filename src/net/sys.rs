@@ -16,6 +16,7 @@ use socket2::Socket;
 mod file_access;
 #[cfg(windows)]
 mod pageant;
+mod path_info;
 mod send_queue;
 #[cfg(windows)]
 mod windows;
@@ -24,6 +25,7 @@ mod windows;
 pub(crate) use self::file_access::file_access;
 #[cfg(windows)]
 pub(crate) use self::pageant::pageant_pipe;
+pub(crate) use self::path_info::{PathInfo, path_info, set_notsent_lowat};
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 pub(crate) use self::send_queue::conceal;
 pub(crate) use self::send_queue::{SendQueue, Sent, never_sent, send_queue};
@@ -291,22 +293,23 @@ fn get_option<T: OptionValue>(
     name: libc::c_int,
     value: &mut T,
 ) -> io::Result<()> {
-    read_option(socket, (libc::SOL_SOCKET, name), value)
+    read_option(socket, (libc::SOL_SOCKET, name), value).map(drop)
 }
 
+/// Reads an option of any level; returns how many bytes the kernel has written.
 #[cfg(unix)]
 fn read_option<T: OptionValue>(
     socket: &SockRef<'_>,
     (level, name): (libc::c_int, libc::c_int),
     value: &mut T,
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let mut length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the descriptor is borrowed from a live socket; the kernel writes at most `length`
     // bytes into `value`, which outlives the call.
     let status = unsafe {
         libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut *value).cast(), &raw mut length)
     };
-    if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if status == 0 { Ok(length as usize) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Sets an option of SOL_SOCKET.
@@ -316,17 +319,20 @@ fn set_option<T: OptionValue>(
     name: libc::c_int,
     value: &T,
 ) -> io::Result<()> {
+    write_option(socket, (libc::SOL_SOCKET, name), value)
+}
+
+#[cfg(unix)]
+fn write_option<T: OptionValue>(
+    socket: &SockRef<'_>,
+    (level, name): (libc::c_int, libc::c_int),
+    value: &T,
+) -> io::Result<()> {
     let length = size_of::<T>() as libc::socklen_t;
     // SAFETY: the descriptor is borrowed from a live socket; the pointer and length describe
     // `value`, which outlives the call.
     let status = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            name,
-            (&raw const *value).cast(),
-            length,
-        )
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const *value).cast(), length)
     };
     if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -8,11 +8,16 @@ use std::time::{Duration, Instant};
 use ssh_proto::{ChannelId, Client, DisconnectReason};
 
 use crate::net::rcvlowat::RcvLowat;
+use crate::net::send_bound::{Room, SendBound};
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::Deadline;
 use crate::session::connect::transport::Stream;
 use crate::session::{Error, LossReason};
 
+/// Bytes of bulk data in one read, and in one read while somebody asks and the system tells nothing
+/// about the path.
+pub(crate) const BULK: usize = 256 * 1024;
+const BULK_PORTION: usize = 16 * 1024;
 /// Time for the server to close the connection after DISCONNECT.
 pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time for a bridge to end after its release.
@@ -40,6 +45,7 @@ pub(crate) struct Session {
     /// on for sessions without a shell; by default the kernel delays the acknowledgement by 40 ms.
     owes_ack: bool,
     rcvlowat: RcvLowat,
+    send_bound: SendBound,
     /// Whether a channel was closed right after its last bytes, without a confirmation for them.
     pub(crate) unconfirmed: bool,
     /// Whether data has arrived from a target.
@@ -118,6 +124,7 @@ impl Session {
             received: 0,
             owes_ack: false,
             rcvlowat: RcvLowat::default(),
+            send_bound: SendBound::default(),
             unconfirmed: false,
             served: false,
             early: Vec::new(),
@@ -208,12 +215,13 @@ impl Session {
         })
     }
 
-    /// Notes that a small message was sent and a reply is expected: bulk data must not delay
-    /// either.
-    pub(crate) fn prioritize_small(&mut self, now: Instant) {
-        self.client.prioritize_small(now);
-        if let Some(socket) = self.stream.tcp() {
-            self.rcvlowat.keep_low(&socket, now);
+    /// Notes that a small message was sent on a channel and a reply is expected: bulk data must not
+    /// delay either.
+    pub(crate) fn asked(&mut self, channel: ChannelId, now: Instant) {
+        self.client.asked(channel, now);
+        match self.stream.tcp() {
+            Some(socket) => self.rcvlowat.keep_low(&socket, now),
+            None => self.stream.set_low(self.client.channel_count() > 1),
         }
     }
 
@@ -222,22 +230,46 @@ impl Session {
         if std::mem::take(&mut self.owes_ack) {
             self.stream.acknowledge();
         }
-        if let Some(socket) = self.stream.tcp() {
-            self.rcvlowat.drained(&socket, now);
+        let asked = self.client.is_asked(now);
+        let Some(socket) = self.stream.tcp() else {
+            return self.stream.set_low(asked && self.client.channel_count() > 1);
+        };
+        self.rcvlowat.drained(&socket, now);
+    }
+
+    /// Returns how many bytes of bulk data may be read for a channel now. With `None` there is no room
+    /// before something is sent, or the timeout of the socket.
+    pub(crate) fn bulk_room(&mut self, channel: ChannelId, now: Instant) -> Option<usize> {
+        let client = &self.client;
+        if !client.is_restrained(channel, now) {
+            if let Some(socket) = self.stream.tcp().filter(|_| !client.is_asked(now)) {
+                self.send_bound.lift(&socket, now);
+            }
+            return Some(BULK);
+        }
+        // What is pending already has been refused by the stream.
+        if !client.pending().is_empty() {
+            return None;
+        }
+        let Some(socket) = self.stream.tcp() else { return Some(BULK_PORTION) };
+        match self.send_bound.room(&socket, client.is_draining(now), now) {
+            Room::Bytes(count) => Some(count),
+            Room::Wait => None,
+            Room::Unknown => Some(BULK),
         }
     }
 
-    /// Returns when to call [`Session::lower_rcvlowat`] or [`Session::handle_timeout`].
+    /// Returns when to call [`Session::expire`] or [`Session::handle_timeout`].
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        [self.client.timeout(), self.rcvlowat.due()].into_iter().flatten().min()
+        let dues = [self.client.timeout(), self.rcvlowat.due(), self.send_bound.due()];
+        dues.into_iter().flatten().min()
     }
 
-    /// Lowers SO_RCVLOWAT if its time is over; returns whether it was.
-    pub(crate) fn lower_rcvlowat(&mut self, now: Instant) -> bool {
-        match self.stream.tcp() {
-            Some(socket) => self.rcvlowat.expire(&socket, now),
-            None => false,
-        }
+    /// Handles the timeouts of the socket, which say nothing about the server; returns whether one was
+    /// over.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        let Some(socket) = self.stream.tcp() else { return false };
+        self.rcvlowat.expire(&socket, now) | self.send_bound.expire(now)
     }
 
     /// Returns whether a timeout of the protocol is due.

@@ -38,6 +38,6 @@ pub use host_key::verify::HostKeyDecision;
 pub(crate) use backoff::{Attempt, Backoff};
 pub(crate) use connect::establish::connect;
 pub(crate) use connect::happy_eyeballs::dial;
-pub(crate) use connection::{FINAL_BRIDGE_TIMEOUT, OpenEarly, Session, TimeoutGate};
+pub(crate) use connection::{BULK, FINAL_BRIDGE_TIMEOUT, OpenEarly, Session, TimeoutGate};
 pub(crate) use error::open_code;
 pub(crate) use pump::{Down, Pump, ReadOutcome, Up};

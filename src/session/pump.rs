@@ -12,9 +12,12 @@ use crate::net::local_stream::Stream;
 use crate::net::sys::SendQueue;
 use crate::net::write_buffer::WriteBuffer;
 
-/// Bytes of one read while data flows in bulk, and of one read otherwise.
-const BULK: usize = 256 * 1024;
+/// Bytes of one read until data flows in bulk.
 const FIRST: usize = 32 * 1024;
+/// A read of fewer bytes counts as a request, whose response the client waits for.
+const SMALL: u64 = 16 * 1024;
+/// Such reads in a row after which a connection that has sent more at once counts as asking again.
+const SMALL_READS: u8 = 8;
 /// Slices of the receive buffer that go out in one write.
 const SLICES: usize = 64;
 
@@ -97,6 +100,8 @@ pub(crate) struct Pump {
     pub(crate) active: Instant,
     /// Whether the last read was as large as it could be.
     bulk: bool,
+    /// Small reads until its reads count as requests.
+    small_reads: u8,
 }
 
 impl Pump {
@@ -117,21 +122,23 @@ impl Pump {
             acknowledged: 0,
             active: now,
             bulk: false,
+            small_reads: 0,
         }
     }
 
-    /// Reads once from the socket, straight into the session's packets.
+    /// Reads at most so many bytes once from the socket, straight into the session's packets.
     pub(crate) fn read(
         &mut self,
         client: &mut Client,
         cx: &mut Context<'_>,
         now: Instant,
+        most: usize,
     ) -> ReadOutcome {
         let most = match self.up {
-            Up::Flowing if self.bulk => BULK,
-            Up::Flowing => FIRST,
+            Up::Flowing if self.bulk => most,
+            Up::Flowing => most.min(FIRST),
             Up::Last(0) => return ReadOutcome::LastDone,
-            Up::Last(left) => left.min(BULK),
+            Up::Last(left) => left.min(most),
             Up::Cut | Up::Ended => return ReadOutcome::Drained,
         };
         let room = if self.bulk {
@@ -178,6 +185,17 @@ impl Pump {
             Poll::Ready(Err(_)) => ReadOutcome::Reset,
             Poll::Pending => ReadOutcome::Drained,
         }
+    }
+
+    /// Returns whether the last read, of `count` bytes, was a request: little, and nothing is left.
+    pub(crate) fn has_asked(&mut self, count: u64, outcome: ReadOutcome) -> bool {
+        if count >= SMALL || (count > 0 && outcome == ReadOutcome::More) {
+            self.small_reads = SMALL_READS;
+        } else if count > 0 {
+            self.small_reads = self.small_reads.saturating_sub(1);
+            return self.small_reads == 0;
+        }
+        false
     }
 
     /// Returns how many bytes can be read now.

@@ -181,7 +181,7 @@ impl Relay {
         busy |= self.read(cx, now);
         self.release(cx, now);
         busy |= self.flush(cx)?;
-        busy |= self.session.lower_rcvlowat(now);
+        busy |= self.session.expire(now);
         Ok(busy)
     }
 
@@ -276,11 +276,15 @@ impl Relay {
     /// Reads once from the next session, straight into packets.
     fn read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let client = &mut self.session.client;
+        if self.pump.stream.is_low() {
+            client.asked_through(now);
+        }
         let over = self.pump.up.is_over();
         if over || !client.has_room() || client.window(self.pump.channel) == 0 {
             return false;
         }
-        match self.pump.read(client, cx, now) {
+        let Some(room) = self.session.bulk_room(self.pump.channel, now) else { return false };
+        match self.pump.read(&mut self.session.client, cx, now, room) {
             ReadOutcome::More => true,
             ReadOutcome::Drained | ReadOutcome::NoWindow => false,
             ReadOutcome::End | ReadOutcome::LastDone | ReadOutcome::Reset => {

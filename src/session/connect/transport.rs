@@ -59,6 +59,13 @@ impl Stream {
         self.local.try_write(bytes)
     }
 
+    /// Lets a stream in memory hold little, and has its bridge do the same, or as much as it can.
+    pub(crate) fn set_low(&self, low: bool) {
+        if let Local::Memory(end) = &self.local {
+            end.set_low(low);
+        }
+    }
+
     /// Sends EOF.
     pub(crate) fn shutdown(&self) -> io::Result<()> {
         self.local.shutdown_write()

@@ -9,17 +9,18 @@ use crate::net::local_stream::Stream;
 use crate::session::{Down, Pump, Up};
 use crate::tunnel::connection::phase::Flow;
 use crate::tunnel::stats::Bytes;
+use crate::tunnel::worker::schedule::Place;
 
 /// The pump of a connection, and its place in the driver.
 pub(crate) struct Relay {
     pub(crate) pump: Pump,
-    /// Whether it waits in the queue of connections to read from.
-    pub(crate) queued: bool,
+    /// Its place among the connections to read from.
+    pub(crate) place: Place,
 }
 
 impl Relay {
     pub(crate) fn new(stream: Stream, channel: ChannelId, now: Instant) -> Self {
-        Self { pump: Pump::new(stream, channel, now), queued: false }
+        Self { pump: Pump::new(stream, channel, now), place: Place::default() }
     }
 
     /// How far both directions are.

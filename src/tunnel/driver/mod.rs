@@ -137,7 +137,7 @@ impl Driver {
     /// Handles the deadlines that are over. Input that had arrived by then is handled before a peer is
     /// given up for its silence.
     fn handle_timeouts(&mut self, now: Instant) -> bool {
-        let mut busy = self.worker.lower_rcvlowat(now);
+        let mut busy = self.worker.expire_socket(now);
         if self.reconnecter.due().is_some_and(|due| due <= now) {
             self.connect_session();
             busy = true;

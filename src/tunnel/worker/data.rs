@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use ssh_proto::{ChannelId, Event as Proto};
 
-use crate::session::ReadOutcome;
+use crate::session::{BULK, ReadOutcome};
 use crate::socks::Reply;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::phase::{Client, Event as Step};
@@ -20,8 +20,9 @@ use crate::tunnel::worker::close::Given;
 /// without reading what that client sent before: a remote end that sends more never reads it.
 const MAX_DISCARDED: u64 = 16 * 1024 * 1024;
 
-/// A read of fewer bytes counts as a request, whose response the client waits for.
-const SMALL: u64 = 16 * 1024;
+/// Bytes of one turn of a connection with bulk data beside others of its kind: the buffers of their
+/// sockets differ, their turns do not.
+const BULK_TURN: usize = 64 * 1024;
 
 impl Worker {
     /// Reads from the session once, and handles the input.
@@ -164,12 +165,10 @@ impl Worker {
         self.step(id, Step::RemoteClose { client }, Given::Nothing);
     }
 
-    /// Adds a connection to the queue of connections to read.
+    /// Adds a connection to those to read.
     pub(crate) fn enqueue(&mut self, index: usize) {
-        if let Some(relay) = self.registry.at(index).and_then(|it| it.state.relay_mut())
-            && !std::mem::replace(&mut relay.queued, true)
-        {
-            self.queue.push_back(index);
+        if let Some(relay) = self.registry.at(index).and_then(|it| it.state.relay_mut()) {
+            self.schedule.add(index, &mut relay.place);
         }
     }
 
@@ -220,37 +219,80 @@ impl Worker {
         }
     }
 
-    /// Reads each connection in the queue once, directly into the packets to send.
+    /// Reads each connection that waits once, directly into the packets to send: first those with
+    /// little to send, then those with bulk data while there is room for it.
     pub(crate) fn send_up(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let mut busy = false;
-        for _ in 0..self.queue.len() {
-            let Some(session) = &mut self.session else { break };
-            if !session.client.has_room() {
-                // Sending makes room, unless keys are being exchanged or the server is slow. Then the
-                // connections stay in the queue, in the same order.
-                busy |= self.flush(cx);
-                if !self.session.as_ref().is_some_and(|session| session.client.has_room()) {
-                    break;
-                }
+        let (first, bulk) = self.schedule.len();
+        for _ in 0..first {
+            if !self.has_room(cx, &mut busy) {
+                return busy;
             }
-            let Some(index) = self.queue.pop_front() else { break };
-            busy |= self.take_from(index, now);
+            let Some(index) = self.schedule.next_first() else { break };
+            busy |= self.take_from(index, None, now);
+        }
+        for _ in 0..bulk {
+            let Some(index) = self.schedule.peek_bulk() else { break };
+            let Some(room) = self.bulk_room(index, cx, now, &mut busy) else { break };
+            self.schedule.next_bulk();
+            // With several, each gets what the socket of any of them holds.
+            let room = if bulk > 1 { room.min(BULK_TURN) } else { room };
+            busy |= self.take_from(index, Some(room), now);
         }
         busy
     }
 
-    /// Reads one connection. Returns whether there may be more to do at once.
-    fn take_from(&mut self, index: usize, now: Instant) -> bool {
+    /// Returns whether there is room for another packet. Sending makes room, unless keys are being
+    /// exchanged or the server is slow. Then the connections wait, in the same order.
+    fn has_room(&mut self, cx: &mut Context<'_>, busy: &mut bool) -> bool {
+        let has_room =
+            |it: &Self| it.session.as_ref().is_some_and(|session| session.client.has_room());
+        if !has_room(self) {
+            *busy |= self.flush(cx);
+        }
+        has_room(self)
+    }
+
+    /// Returns how much of a connection with bulk data may be read now. While somebody asks, what was
+    /// read before has to have left first.
+    fn bulk_room(
+        &mut self,
+        index: usize,
+        cx: &mut Context<'_>,
+        now: Instant,
+        busy: &mut bool,
+    ) -> Option<usize> {
+        if !self.has_room(cx, busy) {
+            return None;
+        }
+        let channel = self.registry.with_waker(index).map(|(relay, _)| relay.pump.channel);
+        let session = self.session.as_mut()?;
+        // Of a connection that is gone, nothing is read.
+        let Some(channel) = channel else { return Some(0) };
+        if session.client.is_restrained(channel, now) && !session.client.pending().is_empty() {
+            *busy |= self.flush(cx);
+        }
+        self.session.as_mut()?.bulk_room(channel, now)
+    }
+
+    /// Reads one connection: a part of its quantum, or so many bytes if its turn has come. Returns
+    /// whether there may be more to do at once.
+    fn take_from(&mut self, index: usize, turn: Option<usize>, now: Instant) -> bool {
         let Some(session) = &mut self.session else { return false };
-        let several = self.registry.with_channel() > 1;
         let Some((relay, waker)) = self.registry.with_waker(index) else { return false };
-        relay.queued = false;
-        let before = relay.pump.sent;
+        self.schedule.taken(&mut relay.place);
+        let (pump, place) = (&mut relay.pump, &mut relay.place);
+        let room = turn.unwrap_or_else(|| {
+            let asked = session.client.is_restrained(pump.channel, now);
+            if asked { place.quantum() } else { BULK }
+        });
+        let before = pump.sent;
         let cx = &mut Context::from_waker(waker);
-        let outcome = relay.pump.read(&mut session.client, cx, now);
-        let is_small = (1..SMALL).contains(&(relay.pump.sent - before));
-        if is_small && several {
-            session.prioritize_small(now);
+        let outcome = pump.read(&mut session.client, cx, now, room);
+        let count = pump.sent - before;
+        self.schedule.read(place, count as usize, outcome == ReadOutcome::Drained);
+        if pump.has_asked(count, outcome) {
+            session.asked(pump.channel, now);
         }
         let event = match outcome {
             ReadOutcome::More => {

@@ -5,12 +5,13 @@
 //! ([`FromWorker`]).
 //!
 //! - `data`: bytes between sockets and channels; `close`: how connections end; `disconnect`: how the
-//!   session ends; `requested`: its remote forwards; `turn`: the loop of a task; `task`: a worker alone in a task.
+//!   session ends; `requested`: its remote forwards; `schedule`: which connection is read next; `turn`: the loop of a task; `task`: a worker alone in a task.
 
 mod close;
 mod data;
 mod disconnect;
 mod requested;
+pub(crate) mod schedule;
 pub(crate) mod task;
 pub(crate) mod turn;
 
@@ -38,6 +39,7 @@ use crate::tunnel::stats::Snapshot;
 use crate::tunnel::worker::close::Given;
 use crate::tunnel::worker::disconnect::Exit;
 use crate::tunnel::worker::requested::RequestedForwards;
+use crate::tunnel::worker::schedule::Schedule;
 use crate::tunnel::{ConnectionInfo, Endpoint};
 
 /// The maximum number of channels of ended connections that the server has neither opened nor closed.
@@ -67,8 +69,8 @@ pub(crate) struct Worker {
     /// The connections that return from a session that is being lost.
     returned: Vec<PendingConnection>,
 
-    /// The channels of the connections to read from, in turn.
-    queue: VecDeque<usize>,
+    /// The channels of the connections to read from.
+    schedule: Schedule,
     timer: Timer,
     timeout_gate: TimeoutGate,
     /// Reused by every turn.
@@ -92,7 +94,7 @@ impl Worker {
             events: VecDeque::new(),
             closing: HashMap::new(),
             returned: Vec::new(),
-            queue: VecDeque::new(),
+            schedule: Schedule::default(),
             timer: Timer::default(),
             timeout_gate: TimeoutGate::default(),
             ready: Vec::new(),
@@ -191,6 +193,7 @@ impl Worker {
         let Some(session) = &mut self.session else {
             return self.events.push_back(FromWorker::Returned(pending));
         };
+        session.client.set_clock(now);
         let PendingConnection { meta, stream } = pending;
         let early = session.take_early(meta.id);
         let channel = early.unwrap_or_else(|| meta.channel_request().open(&mut session.client));
@@ -210,6 +213,7 @@ impl Worker {
         let Some(session) = &mut self.session else {
             return self.reject(pending, Cause::SessionLost(session::Error::no_session()));
         };
+        session.client.set_clock(now);
         session.client.accept(channel);
         let PendingConnection { meta, stream } = pending;
         self.registry.insert(meta, State::Opening(Relay::new(stream, channel, now)), None);
@@ -288,7 +292,7 @@ impl Worker {
         }
         // The event comes before those of the connections.
         let at = self.events.len();
-        self.queue.clear();
+        self.schedule.clear();
         let cause = Cause::SessionLost(error.clone());
         for id in self.registry.ids(|connection| connection.state.relay().is_some()) {
             let lost = Step::SessionLost { comes_back: true, reply: false };
@@ -314,9 +318,9 @@ impl Worker {
         self.timeout_gate.opens(is_due, self.session.as_ref())
     }
 
-    /// Lets the session's receive mark expire, which is no deadline of a peer.
-    pub(crate) fn lower_rcvlowat(&mut self, now: Instant) -> bool {
-        self.session.as_mut().is_some_and(|session| session.lower_rcvlowat(now))
+    /// Handles the timeouts of the session's socket, which are no deadlines of a peer.
+    pub(crate) fn expire_socket(&mut self, now: Instant) -> bool {
+        self.session.as_mut().is_some_and(|session| session.expire(now))
     }
 
     /// Handles the deadlines that are over.
@@ -387,7 +391,7 @@ impl Worker {
         let resumes = paused && session.client.wants_input();
         match flushed {
             // There is room for connections that wait for it.
-            Poll::Ready(Ok(())) => resumes || !self.queue.is_empty(),
+            Poll::Ready(Ok(())) => resumes || !self.schedule.is_empty(),
             Poll::Ready(Err(error)) => {
                 self.broken(&error);
                 true

@@ -110,7 +110,7 @@ impl Turns for Task {
             }
             busy = true;
         }
-        busy |= self.worker.lower_rcvlowat(now);
+        busy |= self.worker.expire_socket(now);
         let is_due = self.worker.due().is_some_and(|due| due <= now);
         if self.worker.opens_gate(is_due) {
             busy |= self.worker.handle_timeouts(now);

@@ -68,7 +68,7 @@ impl Client {
     /// [`Event::Window`]: crate::Event::Window
     pub fn paced_window(&mut self, channel: ChannelId, now: Instant) -> usize {
         let round_trip = self.rtt.min();
-        let window = self.channels.paced_window(channel, round_trip);
+        let window = self.channels.paced_window(channel, now, round_trip);
         if window == 0 {
             self.channels.hold(channel, now, round_trip);
         }
@@ -103,6 +103,7 @@ impl Client {
             self.send(&credit);
             self.measure_round_trip(now);
         }
+        self.measure_if_drained(now);
     }
 
     /// Ends our direction of the channel; the other one stays open.

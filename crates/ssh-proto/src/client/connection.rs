@@ -25,6 +25,10 @@ impl Client {
         let mut reader = Reader::new(self.inbound.bytes(range));
         reader.byte()?;
         let (channel, length) = self.channels.data(&mut reader, false)?;
+        // Known, as this message was received.
+        if let Some(now) = self.keepalive.last_received().filter(|_| length > 0) {
+            self.channels.arrived(channel, length, now, self.rtt.min());
+        }
         Ok((length > 0).then(|| Event::Data { channel, range: end - length..end }))
     }
 

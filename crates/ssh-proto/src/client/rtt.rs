@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use super::Client;
+use crate::connection::channel::ChannelId;
 
 /// The time between two measurements.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -76,14 +77,45 @@ impl Client {
         self.rtt.min()
     }
 
-    /// Gives small messages priority for a second, as one was sent on some channel: bulk data has no
-    /// more in flight than the path carries in one round trip and a little more. Has no effect while
-    /// the round trip is unknown.
-    pub fn prioritize_small(&mut self, now: Instant) {
-        let pacing = self.channels.pacing();
-        pacing.activate(now, self.rtt.min());
-        let is_drained = pacing.is_drained() && self.rtt.awaited.is_none();
-        if is_drained && self.may_measure() {
+    /// Records that a small message was sent on a channel, whose answer must not wait behind bulk
+    /// data of others. Until some seconds after the answer, that has no more in flight than the path
+    /// carries in one round trip and a little more, in both directions.
+    pub fn asked(&mut self, channel: ChannelId, now: Instant) {
+        self.channels.asked(channel, now, self.rtt.min());
+        self.measure_if_drained(now);
+    }
+
+    /// Records the time for commands that take none: channels that are opened now get windows for
+    /// it.
+    pub fn set_clock(&mut self, now: Instant) {
+        self.channels.set_clock(now, self.rtt.min());
+    }
+
+    /// Records that somebody asks beyond the end of a channel.
+    pub fn asked_through(&mut self, now: Instant) {
+        self.channels.asked_through(now, self.rtt.min());
+        self.measure_if_drained(now);
+    }
+
+    /// Returns whether somebody asks.
+    pub fn is_asked(&self, now: Instant) -> bool {
+        self.channels.is_asked(now)
+    }
+
+    /// Returns whether bulk data of a channel is restrained, because another one has asked.
+    pub fn is_restrained(&self, channel: ChannelId, now: Instant) -> bool {
+        self.channels.restrains(channel, now)
+    }
+
+    /// Returns whether bulk data should wait, so that the round trip can be measured.
+    pub fn is_draining(&self, now: Instant) -> bool {
+        self.channels.is_draining(now)
+    }
+
+    /// Measures the round trip once bulk data has made room for that.
+    pub(super) fn measure_if_drained(&mut self, now: Instant) {
+        let may_measure = self.channels.is_draining(now) && self.rtt.awaited.is_none();
+        if may_measure && self.may_measure() && self.channels.is_drained() {
             let number = self.send_keepalive(now);
             self.rtt.sent(number, now);
             self.rtt.undisturbed = true;

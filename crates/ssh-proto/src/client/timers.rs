@@ -15,7 +15,7 @@ impl Client {
             // At once, to record when the exchange began.
             self.rekey.exchange_deadline().or(last_received)
         };
-        let pacing = self.channels.pacing_timeout();
+        let pacing = self.channels.release_due();
         let requests = self.requests.next_timeout(last_received, self.keys.are_settled());
         let due = [self.keepalive.deadline(), rekey, pacing, requests].into_iter().flatten().min();
         due.filter(|_| self.is_connected())
@@ -45,7 +45,7 @@ impl Client {
     }
 
     fn expire(&mut self, now: Instant) -> Result<(), Error> {
-        let released = self.channels.pacing().expire(now);
+        let released = self.channels.release(now);
         self.events.extend(released.into_iter().map(|channel| Ok(Event::Window(channel))));
         if self.keepalive.expired(now)? {
             self.send_keepalive(now);

@@ -1,5 +1,6 @@
 //! One channel: its number, how far its opening and closing have come, and the server's window.
 
+use super::receive_share::Received;
 use super::receive_window::ReceiveWindow;
 use crate::Error;
 use crate::transport::PacketNumber;
@@ -34,6 +35,10 @@ pub(super) struct Channel {
     pub(super) open_packet: Option<PacketNumber>,
     /// How much the server may send.
     pub(super) window: ReceiveWindow,
+    /// What it has received of late.
+    pub(super) received: Received,
+    /// Whether a request was sent on it, and nothing has arrived since.
+    pub(super) awaits_answer: bool,
 }
 
 /// How far the opening of a channel has come.

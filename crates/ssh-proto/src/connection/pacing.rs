@@ -1,17 +1,16 @@
-//! Pacing: how much channel data may be in flight to the server while small messages are sent.
+//! Pacing: how much channel data the server may have before it while somebody asks.
 //!
 //! All channels share one stream: what one of them has in flight delays the others, up to a whole
-//! window of the server. Alone, bulk data may fill that window. Beside small messages it is limited
-//! to what the path carries in one round trip and a little more. That costs bulk data some of its
-//! rate, up to a quarter where both ends share their cores, and saves each request most of its
-//! delay.
+//! window of the server. The driver bounds what waits in this machine and on its connection; what
+//! waits behind that, in a relay or because the server is busy, shows in the credit of the server
+//! alone. While somebody asks, it is limited to what the server reads in one round trip and a little
+//! more. Credit comes in large portions, so this is the coarser of the two bounds.
 
 use std::time::{Duration, Instant};
 
 use super::channel::ChannelId;
+use super::receive_window::scale;
 
-/// How long one small message keeps pacing active.
-const ACTIVE: Duration = Duration::from_secs(1);
 /// Credit comes in portions: this much of what a channel has sent may have been read long ago.
 /// OpenSSH gives credit for every 96 KiB.
 const PORTION: u64 = 128 * 1024;
@@ -22,15 +21,15 @@ const MIN_EPOCH: Duration = Duration::from_millis(5);
 /// How long a round trip counts that was measured with little in flight. One that was measured
 /// behind our own data is too long, and would let ever more data in flight.
 const FRESH: Duration = Duration::from_secs(60);
+/// The longest that bulk data waits so that the round trip can be measured.
+const MAX_DRAIN: Duration = Duration::from_secs(1);
 /// Time without credit, in addition to four round trips, after which pacing is given up: the server
-/// gives credit in portions too large to wait for.
-const MAX_WAIT: Duration = Duration::from_millis(50);
+/// gives credit in portions too large to wait for. On a link of 1 Mbit/s a portion takes a second.
+const MAX_WAIT: Duration = Duration::from_millis(1500);
 
 /// Limits the channel data in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Pacing {
-    /// Pacing is active until then.
-    until: Option<Instant>,
     /// Bytes in flight on all channels, as far as it is certain.
     in_flight: u64,
     /// Credit of all channels since the epoch began.
@@ -44,46 +43,49 @@ pub(crate) struct Pacing {
     wait: Duration,
     /// The server gives credit too seldom.
     given_up: bool,
-    /// When the round trip was last measured with little in flight.
+    /// When the round trip was last measured with little in flight, or an attempt at that began.
     measured: Option<Instant>,
-    /// Whether it is to be measured again, which takes a moment without bulk data.
-    draining: bool,
+    /// Until when bulk data waits so that it can be measured.
+    draining: Option<Instant>,
 }
 
 impl Pacing {
-    /// Activates pacing: a small message was sent.
-    pub(crate) fn activate(&mut self, now: Instant, round_trip: Option<Duration>) {
-        if self.given_up || round_trip.is_none() {
-            return;
-        }
-        self.until = Some(now + ACTIVE);
+    /// Begins to measure the round trip if that was long ago: somebody asks.
+    pub(crate) fn begin(&mut self, now: Instant, round_trip: Option<Duration>) {
         let fresh = |measured| now.saturating_duration_since(measured) < FRESH;
-        self.draining |= !self.measured.is_some_and(fresh);
+        if round_trip.is_some() && !self.measured.is_some_and(fresh) {
+            self.measured = Some(now);
+            self.draining = Some(now + MAX_DRAIN);
+        }
     }
 
-    /// Whether little enough is in flight to measure the round trip.
+    /// Returns whether bulk data waits so that the round trip can be measured.
+    pub(crate) fn is_draining(&self, now: Instant) -> bool {
+        self.draining.is_some_and(|until| now < until)
+    }
+
+    /// Returns whether little enough is in flight to the server for that.
     pub(crate) fn is_drained(&self) -> bool {
-        self.draining && self.in_flight <= SLACK
+        self.in_flight <= SLACK
     }
 
     /// Records that the round trip was measured.
     pub(crate) fn measured(&mut self, now: Instant) {
         self.measured = Some(now);
-        self.draining = false;
+        self.draining = None;
     }
 
-    /// Returns when [`Pacing::expire`] is due.
-    pub(crate) fn timeout(&self) -> Option<Instant> {
-        self.until.into_iter().chain(self.wait_until).min()
+    /// Returns when [`Pacing::expire`] is due; `end` is when nobody will ask any more.
+    pub(crate) fn timeout(&self, end: Option<Instant>) -> Option<Instant> {
+        if self.held.is_empty() { None } else { self.wait_until.into_iter().chain(end).min() }
     }
 
-    /// Ends pacing if its time is over; returns the channels that may send then.
-    pub(crate) fn expire(&mut self, now: Instant) -> Vec<ChannelId> {
+    /// Returns the channels that may send because their wait is over, or because nobody asks.
+    pub(crate) fn expire(&mut self, now: Instant, asking: bool) -> Vec<ChannelId> {
         self.given_up |= self.wait_until.is_some_and(|limit| limit <= now);
-        if !self.given_up && self.until.is_none_or(|until| until > now) {
+        if !self.given_up && asking {
             return Vec::new();
         }
-        self.until = None;
         self.wait_until = None;
         std::mem::take(&mut self.held)
     }
@@ -95,14 +97,13 @@ impl Pacing {
         self.epoch = None;
     }
 
-    /// Returns how much a channel may send that has `own` bytes in flight.
-    pub(crate) fn room(&self, own: u64, round_trip: Option<Duration>) -> u64 {
-        let Some(round_trip) = round_trip.filter(|_| self.until.is_some()) else {
+    /// Returns how much a channel may send that has `own` bytes in flight, while somebody asks.
+    pub(crate) fn room(&self, own: u64, now: Instant, round_trip: Option<Duration>) -> u64 {
+        let Some(round_trip) = round_trip.filter(|_| !self.given_up) else {
             return u64::MAX;
         };
-        let round_trip = if self.draining { Duration::ZERO } else { round_trip };
-        let product = u128::from(self.rate) * round_trip.as_nanos() / 1_000_000_000;
-        let limit = SLACK.saturating_add(u64::try_from(product).unwrap_or(u64::MAX));
+        let round_trip = if self.is_draining(now) { Duration::ZERO } else { round_trip };
+        let limit = SLACK.saturating_add(scale(self.rate, round_trip, Duration::from_secs(1)));
         limit.saturating_sub(self.in_flight) + PORTION.saturating_sub(own)
     }
 
@@ -136,8 +137,7 @@ impl Pacing {
         *bytes += count;
         let elapsed = now.saturating_duration_since(*since);
         if elapsed >= MIN_EPOCH {
-            let sample = u128::from(*bytes) * 1_000_000_000 / elapsed.as_nanos();
-            let sample = u64::try_from(sample).unwrap_or(u64::MAX);
+            let sample = scale(*bytes, Duration::from_secs(1), elapsed);
             self.rate = sample.max(self.rate - self.rate / 8);
             self.epoch = Some((now, 0));
         }
@@ -171,31 +171,28 @@ mod tests {
     }
 
     #[test]
-    fn bulk_data_alone_is_not_paced() {
-        let mut pacing = pacing(Instant::now());
-        pacing.in_flight_changed(0, 100 * MIB);
-        assert_eq!(pacing.room(100 * MIB, TRIP), u64::MAX);
-        assert_eq!(pacing.timeout(), None);
-    }
-
-    #[test]
-    fn beside_small_messages_one_round_trip_is_in_flight() {
+    fn one_round_trip_is_in_flight() {
         let now = Instant::now();
+        let end = Some(now + FRESH);
         let mut pacing = pacing(now);
-        pacing.activate(now, TRIP);
-        let room = pacing.room(0, TRIP);
+        pacing.begin(now, TRIP);
+        let room = pacing.room(0, now, TRIP);
         assert_eq!(room, PORTION + SLACK + MIB);
         pacing.in_flight_changed(0, room);
-        assert_eq!(pacing.room(room, TRIP), 0);
-        assert_eq!(pacing.room(10, TRIP), PORTION - 10, "what needs no credit always has room");
+        assert_eq!(pacing.room(room, now, TRIP), 0);
+        assert_eq!(
+            pacing.room(10, now, TRIP),
+            PORTION - 10,
+            "what needs no credit always has room"
+        );
         pacing.in_flight_changed(room, room - 1000);
-        assert_eq!(pacing.room(room, TRIP), 1000);
-        assert_eq!(pacing.timeout(), Some(now + ACTIVE));
-        assert!(pacing.expire(now + ACTIVE - MILLISECOND).is_empty());
-        assert_eq!(pacing.room(room, TRIP), 1000);
-        pacing.hold(channel(), now + ACTIVE - MILLISECOND, TRIP);
-        assert_eq!(pacing.expire(now + ACTIVE), [channel()]);
-        assert_eq!((pacing.room(room, TRIP), pacing.timeout()), (u64::MAX, None));
+        assert_eq!(pacing.room(room, now, TRIP), 1000);
+        assert_eq!(pacing.timeout(end), None, "nobody waits");
+        pacing.hold(channel(), now, TRIP);
+        assert_eq!(pacing.timeout(Some(now + MILLISECOND)), Some(now + MILLISECOND));
+        assert!(pacing.expire(now + MILLISECOND, true).is_empty());
+        assert_eq!(pacing.expire(now + MILLISECOND, false), [channel()]);
+        assert_eq!(pacing.timeout(end), None);
     }
 
     #[test]
@@ -216,62 +213,72 @@ mod tests {
         let mut pacing = pacing(now);
         let own = PORTION + SLACK + 1;
         pacing.in_flight_changed(0, own);
-        pacing.activate(now + FRESH - MILLISECOND, TRIP);
-        assert!(pacing.room(own, TRIP) > 0);
-        pacing.activate(now + FRESH, TRIP);
-        assert_eq!(pacing.room(own, TRIP), 0);
+        pacing.begin(now + FRESH - MILLISECOND, TRIP);
+        assert!(pacing.room(own, now + FRESH - MILLISECOND, TRIP) > 0);
+        let now = now + FRESH;
+        pacing.begin(now, TRIP);
+        assert_eq!(pacing.room(own, now, TRIP), 0);
         assert!(!pacing.is_drained());
         pacing.in_flight_changed(own, own - 1);
-        assert!(pacing.is_drained());
-        pacing.measured(now + FRESH);
-        assert!(!pacing.is_drained());
-        assert!(pacing.room(own - 1, TRIP) > 0);
+        assert!(pacing.is_drained() && pacing.is_draining(now));
+        pacing.measured(now);
+        assert!(!pacing.is_draining(now));
+        assert!(pacing.room(own - 1, now, TRIP) > 0);
+    }
+
+    #[test]
+    fn bulk_data_does_not_wait_long_for_a_measurement() {
+        let now = Instant::now();
+        let mut pacing = Pacing::default();
+        pacing.begin(now, None);
+        assert!(!pacing.is_draining(now), "the first round trip is measured in any case");
+        pacing.begin(now, TRIP);
+        assert!(pacing.is_draining(now + MAX_DRAIN - MILLISECOND));
+        pacing.begin(now + MAX_DRAIN, TRIP);
+        assert!(!pacing.is_draining(now + MAX_DRAIN), "the next attempt is later");
     }
 
     #[test]
     fn without_a_round_trip_no_channel_is_held() {
         let now = Instant::now();
         let mut pacing = pacing(now);
-        pacing.activate(now, None);
-        assert_eq!(pacing.timeout(), None);
-        assert_eq!(pacing.room(10 * MIB, None), u64::MAX);
+        pacing.begin(now, None);
+        assert_eq!(pacing.room(10 * MIB, now, None), u64::MAX);
     }
 
     #[test]
     fn pacing_ends_for_a_server_that_gives_credit_rarely() {
         let now = Instant::now();
+        let end = Some(now + FRESH);
         let mut pacing = pacing(now);
-        pacing.activate(now, TRIP);
         pacing.hold(channel(), now, TRIP);
         let limit = now + MAX_WAIT + 4 * MILLISECOND;
-        assert_eq!(pacing.timeout(), Some(limit));
-        assert!(pacing.expire(limit - MILLISECOND).is_empty());
+        assert_eq!(pacing.timeout(end), Some(limit));
+        assert!(pacing.expire(limit - MILLISECOND, true).is_empty());
         assert!(pacing.credited(channel(), 1, limit - MILLISECOND), "it waited for that");
         assert!(!pacing.credited(channel(), 1, limit - MILLISECOND));
 
         pacing.hold(channel(), limit, TRIP);
-        assert!(pacing.expire(limit).is_empty(), "the wait began anew");
-        assert_eq!(pacing.expire(limit + MAX_WAIT + 4 * MILLISECOND), [channel()]);
-        assert_eq!(pacing.room(10 * MIB, TRIP), u64::MAX);
-        pacing.activate(limit + 2 * ACTIVE, TRIP);
-        assert_eq!(pacing.timeout(), None, "never again in this session");
+        assert!(pacing.expire(limit, true).is_empty(), "the wait began anew");
+        assert_eq!(pacing.expire(limit + MAX_WAIT + 4 * MILLISECOND, true), [channel()]);
+        assert_eq!(pacing.room(10 * MIB, limit + FRESH, TRIP), u64::MAX, "never again");
     }
 
     #[test]
     fn the_wait_ends_while_other_channels_come_and_go() {
         let now = Instant::now();
+        let end = Some(now + FRESH);
         let mut pacing = pacing(now);
         let other = ChannelId::for_tests(4);
-        pacing.activate(now, TRIP);
         pacing.hold(channel(), now, TRIP);
         pacing.hold(other, now, TRIP);
         let limit = now + MAX_WAIT + 4 * MILLISECOND;
         pacing.closed(ChannelId::for_tests(5), 0);
-        assert_eq!(pacing.timeout(), Some(limit), "that of another says nothing");
+        assert_eq!(pacing.timeout(end), Some(limit), "that of another says nothing");
         assert!(pacing.credited(other, 1, now + MILLISECOND));
-        assert_eq!(pacing.timeout(), Some(limit + MILLISECOND), "one is still held");
+        assert_eq!(pacing.timeout(end), Some(limit + MILLISECOND), "one is still held");
         pacing.closed(channel(), 0);
-        assert_eq!(pacing.timeout(), Some(now + ACTIVE));
+        assert_eq!(pacing.timeout(end), None);
     }
 
     #[test]
@@ -291,8 +298,7 @@ mod tests {
         let later = now + FRESH;
         let mut pacing = pacing(now);
         pacing.resumed(later);
-        assert_eq!(pacing.timeout(), None);
-        pacing.activate(now, TRIP);
+        assert_eq!(pacing.wait_until, None);
         pacing.hold(channel(), now, TRIP);
         pacing.credited(ChannelId::for_tests(4), 1, now);
         pacing.resumed(later);

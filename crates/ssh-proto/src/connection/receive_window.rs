@@ -17,6 +17,8 @@ const MAX_WINDOW: u32 = 1 << 30;
 /// Credit is given in portions of this part of the window: half as often costs throughput on long
 /// links, twice as often costs messages.
 const PORTIONS: u32 = 8;
+/// The same for a window that is limited, and much smaller.
+const LIMITED_PORTIONS: u32 = 4;
 /// Shorter epochs say more about the reads than about the path.
 const MIN_EPOCH: Duration = Duration::from_millis(10);
 /// Slow epochs in a row after which the window shrinks: a pause alone is no reason.
@@ -62,12 +64,13 @@ impl WindowBudget {
         Self { windows: Windows { limit, ..windows }, reserved: 0 }
     }
 
-    /// Returns the window of a new channel.
-    pub(crate) fn open(&mut self) -> ReceiveWindow {
+    /// Returns the window of a new channel, of which the server may use `limit`.
+    pub(crate) fn open(&mut self, limit: u32) -> ReceiveWindow {
         let base = self.base();
         let size = if u64::from(base) <= self.available() { base } else { MIN_WINDOW };
         self.reserved += u64::from(size);
-        ReceiveWindow { size, remaining: size, ..ReceiveWindow::none() }
+        let remaining = size.min(limit);
+        ReceiveWindow { size, remaining, consumed: size - remaining, ..ReceiveWindow::none() }
     }
 
     /// Takes back the window of a channel that is gone.
@@ -98,6 +101,8 @@ enum Trend {
     Keep,
     /// It limits the data, which moves at this pace.
     Grow(u64),
+    /// Others of their path are larger, so that they have more of it.
+    Level,
     /// It has been far too large for long.
     Shrink,
 }
@@ -116,7 +121,7 @@ pub(crate) struct ReceiveWindow {
     size: u32,
     /// How much of it the server may still send.
     remaining: u32,
-    /// Bytes that were delivered, and for which no credit was given yet.
+    /// Bytes for which credit can be given: they were delivered, or withheld from the first on.
     consumed: u32,
     /// `None` until something was delivered.
     epoch: Option<Epoch>,
@@ -126,16 +131,24 @@ pub(crate) struct ReceiveWindow {
     pace: u64,
     /// Slow epochs in a row.
     slow: u32,
+    /// Whether the data of the last epoch fills a good part of it.
+    fills: bool,
 }
 
 impl ReceiveWindow {
     /// The window of a channel on which nothing may come yet.
     pub(crate) fn none() -> Self {
-        Self { size: 0, remaining: 0, consumed: 0, epoch: None, pace: 0, slow: 0 }
+        Self { size: 0, remaining: 0, consumed: 0, epoch: None, pace: 0, slow: 0, fills: false }
     }
 
-    pub(crate) fn size(&self) -> u32 {
-        self.size
+    /// Returns its size if its data fills it, or else 0.
+    pub(crate) fn filled_size(&self) -> u32 {
+        if self.fills { self.size } else { 0 }
+    }
+
+    /// Returns how much the server may still send.
+    pub(crate) fn remaining(&self) -> u32 {
+        self.remaining
     }
 
     /// Counts `count` bytes as received; `None` if the server may not send as many.
@@ -154,19 +167,27 @@ impl ReceiveWindow {
         }
     }
 
-    /// Returns the credit to give now, if any.
+    /// Returns the credit to give now, if any; `largest` is the largest of the windows that share the
+    /// path.
     pub(crate) fn credit(
         &mut self,
         now: Instant,
         round_trip: Option<Duration>,
+        largest: u32,
         budget: &mut WindowBudget,
     ) -> Option<u32> {
         if self.consumed < self.size / PORTIONS {
             return None;
         }
         let mut credit = std::mem::take(&mut self.consumed);
-        match round_trip.map_or(Trend::Keep, |round_trip| self.trend(now, round_trip)) {
+        match round_trip.map_or(Trend::Keep, |it| self.trend(now, it, largest)) {
             Trend::Keep => {}
+            Trend::Level => {
+                let growth = budget.growth(self.size).min(largest - self.size);
+                budget.reserved += u64::from(growth);
+                self.size += growth;
+                credit += growth;
+            }
             Trend::Grow(pace) => {
                 let growth = budget.growth(self.size);
                 if growth > 0 {
@@ -188,8 +209,23 @@ impl ReceiveWindow {
         (credit > 0).then_some(credit)
     }
 
+    /// Returns the credit to give now, if any, while no more than `limit` bytes of the window may be in
+    /// flight and unread. Credit beyond that is withheld, until the limit is higher or gone.
+    pub(crate) fn limited_credit(&mut self, limit: u32) -> Option<u32> {
+        // What is measured now says nothing about the window.
+        self.epoch = None;
+        let used = self.size - self.consumed;
+        let credit = self.consumed.min(limit.saturating_sub(used));
+        if credit == 0 || credit < self.size.min(limit) / LIMITED_PORTIONS {
+            return None;
+        }
+        self.consumed -= credit;
+        self.remaining += credit;
+        Some(credit)
+    }
+
     /// Evaluates the epoch, if it is long enough, and begins the next.
-    fn trend(&mut self, now: Instant, round_trip: Duration) -> Trend {
+    fn trend(&mut self, now: Instant, round_trip: Duration, largest: u32) -> Trend {
         let Some(epoch) = self.epoch else { return Trend::Keep };
         let elapsed = now.saturating_duration_since(epoch.since);
         if elapsed < round_trip.max(MIN_EPOCH) {
@@ -201,6 +237,10 @@ impl ReceiveWindow {
         self.slow = if product < size / 8 { self.slow.saturating_add(1) } else { 0 };
         if self.slow >= SLOW_EPOCHS {
             return Trend::Shrink;
+        }
+        self.fills = product >= size / 8;
+        if self.fills && self.size < largest {
+            return Trend::Level;
         }
         let pace = scale(epoch.bytes, Duration::from_secs(1), elapsed);
         if product < size / 2 || pace < self.pace.saturating_add(self.pace / 4) {
@@ -214,7 +254,7 @@ impl ReceiveWindow {
 }
 
 /// Scales `bytes` in a time of `elapsed`, which is not zero, to the time of `span`.
-fn scale(bytes: u64, span: Duration, elapsed: Duration) -> u64 {
+pub(super) fn scale(bytes: u64, span: Duration, elapsed: Duration) -> u64 {
     let scaled = u128::from(bytes) * span.as_nanos() / elapsed.as_nanos().max(1);
     u64::try_from(scaled).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! Receive windows that follow the path, in whole sessions and virtual time.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use super::harness::messages::Part::Text;
 use super::harness::messages::{Open, about, build, confirm, data, global, parse_adjust, refuse};
@@ -194,4 +195,167 @@ fn replies_match_their_requests() {
     // A reply without a request has no effect.
     pair.deliver(&[REQUEST_FAILURE]);
     assert_eq!((pair.client.rtt.min(), &pair.error), (Some(SECOND * 10), &None));
+}
+
+/// Bytes a second of a link.
+const RATE: usize = 1_000_000;
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Some downloads over a link whose round trip is [`ROUND_TRIP`], in steps of a millisecond.
+struct Link {
+    pair: Pair,
+    /// By their numbers: what the server may send, and what has arrived.
+    windows: Vec<usize>,
+    arrived: Vec<usize>,
+    /// Credit that is on its way to the server, and when it arrives.
+    credit: VecDeque<(Instant, usize, usize)>,
+    /// When replies to keepalives are due.
+    replies: VecDeque<Instant>,
+    /// Whose packet is next.
+    next: usize,
+    /// What the link has not carried yet.
+    budget: usize,
+}
+
+impl Link {
+    /// Lets a time pass, in which `asker` asks every 50 ms.
+    fn run(&mut self, time: Duration, asker: Option<ChannelId>) {
+        let end = self.pair.now + time;
+        let mut tick = 0;
+        while self.pair.now < end {
+            if let Some(asker) = asker.filter(|_| tick % 50 == 0) {
+                self.pair.client.asked(asker, self.pair.now);
+                self.pair.deliver(&data(asker.index() as u32, b"answer"));
+            }
+            tick += 1;
+            self.step();
+        }
+    }
+
+    fn step(&mut self) {
+        while let Some((_, number, credit)) =
+            self.credit.pop_front_if(|(at, ..)| *at <= self.pair.now)
+        {
+            self.windows[number] += credit;
+        }
+        while self.replies.pop_front_if(|at| *at <= self.pair.now).is_some() {
+            self.pair.server.send(&[REQUEST_FAILURE]);
+        }
+        self.budget += RATE / 1000;
+        for _ in 0..self.windows.len() {
+            let number = self.next % self.windows.len();
+            let count = self.windows[number].min(8192);
+            if count == 0 {
+                self.next += 1;
+                continue;
+            }
+            if count > self.budget {
+                break;
+            }
+            self.budget -= count;
+            self.windows[number] -= count;
+            self.arrived[number] += count;
+            self.next += 1;
+            self.pair.server.send(&data(number as u32, &vec![1; count]));
+        }
+        self.budget = self.budget.min(8192);
+        self.pair.run();
+        assert_eq!(self.pair.error, None);
+        self.pair.take();
+        for payload in self.pair.server.take() {
+            match payload[0] {
+                CHANNEL_WINDOW_ADJUST => {
+                    let (remote, credit) = parse_adjust(&payload);
+                    let number = remote as usize - 100;
+                    self.credit.push_back((self.pair.now + ROUND_TRIP, number, credit as usize));
+                }
+                GLOBAL_REQUEST => self.replies.push_back(self.pair.now + ROUND_TRIP),
+                other => panic!("message {other}"),
+            }
+        }
+        self.pair.now += MILLISECOND;
+    }
+
+    /// What is in flight on all channels but the first.
+    fn in_flight(&self) -> usize {
+        let returning: usize = self
+            .credit
+            .iter()
+            .filter(|(_, number, _)| *number > 0)
+            .map(|(.., credit)| credit)
+            .sum();
+        self.windows[1..].iter().sum::<usize>() + returning
+    }
+}
+
+/// A link with this many downloads and a channel that asks, each with its usual window.
+fn link(downloads: usize) -> (Link, ChannelId) {
+    let mut pair = connected(Windows::default());
+    let (asker, window) = open(&mut pair, 100);
+    let mut windows = vec![window as usize];
+    for number in 0..downloads {
+        windows.push(open(&mut pair, 101 + number as u32).1 as usize);
+    }
+    let arrived = vec![0; windows.len()];
+    // The asker sends what it is asked for alone.
+    windows[0] = 0;
+    let (credit, replies) = (VecDeque::new(), VecDeque::new());
+    (Link { pair, windows, arrived, credit, replies, next: 1, budget: 0 }, asker)
+}
+
+/// While somebody asks, all downloads together have in flight what the path carries in a round trip
+/// and a little more, and lose nothing by that; nobody asks any more, and their windows are whole.
+#[test]
+fn beside_requests_the_queue_is_short_and_the_link_full() {
+    let product = RATE / 10;
+    for downloads in [1, 4] {
+        let (mut link, asker) = link(downloads);
+        let whole = link.in_flight();
+        link.run(SECOND * 15, None);
+        assert!(link.in_flight() > whole / 8 * 7, "nobody asks");
+        link.run(SECOND * 25, Some(asker));
+        let limit = product + product / 4 + 64 * 1024;
+        assert!(link.in_flight() <= limit + limit / 5, "{downloads}: {}", link.in_flight());
+        let before: usize = link.arrived.iter().sum();
+        link.run(SECOND * 10, Some(asker));
+        let moved = link.arrived.iter().sum::<usize>() - before;
+        assert!(moved > 10 * RATE / 100 * 97, "{downloads}: {moved}");
+        link.run(SECOND * 21, None);
+        assert!(link.in_flight() > whole / 8 * 7, "{downloads}: {}", link.in_flight());
+    }
+}
+
+/// Whatever their age, downloads beside requests get equal parts.
+#[test]
+fn downloads_beside_requests_have_equal_parts() {
+    let (mut link, asker) = link(4);
+    let late = std::mem::take(&mut link.windows[4]);
+    link.run(SECOND * 20, Some(asker));
+    link.windows[4] = late;
+    link.run(SECOND * 20, Some(asker));
+    let before = link.arrived.clone();
+    link.run(SECOND * 10, Some(asker));
+    let moved: Vec<usize> =
+        link.arrived.iter().zip(before).map(|(now, before)| now - before).collect();
+    let (least, most) = (moved[1..].iter().min().unwrap(), moved[1..].iter().max().unwrap());
+    assert!(least * 10 >= most * 8, "{moved:?}");
+}
+
+/// A channel that is opened while somebody asks begins with a small window.
+#[test]
+fn a_new_channel_beside_requests_begins_small() {
+    let mut pair = connected(Windows::default());
+    let (asker, _) = open(&mut pair, 100);
+    pair.client.asked(asker, pair.now);
+    pair.client.set_clock(pair.now);
+    pair.deliver(&[REQUEST_FAILURE]);
+    pair.server.take();
+    let (channel, window) = open(&mut pair, 101);
+    assert_eq!(window, 64 * 1024);
+    pair.deliver(&data(asker.index() as u32, b"answer"));
+    pair.take();
+    pair.now += SECOND * 10;
+    pair.client.set_clock(pair.now);
+    assert_eq!(open(&mut pair, 102).1, INITIAL_WINDOW, "nobody asks any more");
+    assert!(download(&mut pair, channel, window, 1) > INITIAL_WINDOW - 64 * 1024);
 }

@@ -1,14 +1,17 @@
 //! Table of a session's channels, and their messages (RFC 4254 section 5): data and the end of
-//! channels here, their opening in `opening`.
+//! channels here, their opening in `opening`, what restrains bulk data in `restraint`.
 
 mod opening;
+mod restraint;
 
 pub(crate) use opening::Confirmation;
 
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, ChannelId, Flow, Remote, Stage};
+use super::interactive::Interactive;
 use super::pacing::Pacing;
+use super::receive_share::{ReceiveShare, Received};
 use super::receive_window::{ReceiveWindow, WindowBudget, Windows};
 use crate::Error;
 use crate::message::{CHANNEL_CLOSE, CHANNEL_EOF, CHANNEL_WINDOW_ADJUST};
@@ -44,8 +47,14 @@ pub(crate) struct Channels {
     inbound: usize,
     /// The memory that the receive windows share.
     budget: WindowBudget,
-    /// Limits the data in flight to the server.
+    /// Whether somebody asks.
+    interactive: Interactive,
+    /// Limits the data in flight to the server then.
     pacing: Pacing,
+    /// Limits the data in flight to us.
+    share: ReceiveShare,
+    /// The time of the latest command, and the round trip then.
+    clock: Option<(Instant, Option<Duration>)>,
 }
 
 impl Channels {
@@ -56,7 +65,10 @@ impl Channels {
             count: 0,
             inbound: 0,
             budget: WindowBudget::new(windows),
+            interactive: Interactive::default(),
             pacing: Pacing::default(),
+            share: ReceiveShare::default(),
+            clock: None,
         }
     }
 
@@ -70,22 +82,6 @@ impl Channels {
             max_packet: remote.max_packet as usize,
             window: remote.window as usize,
         })
-    }
-
-    /// Returns how much of its window the channel should use now, so that small messages of other
-    /// channels are not delayed.
-    pub(crate) fn paced_window(&self, id: ChannelId, round_trip: Option<Duration>) -> usize {
-        let Some(remote) = self.sending(id) else { return 0 };
-        let paced = self.pacing.room(remote.in_flight(), round_trip);
-        usize::try_from(paced.min(remote.window.into())).unwrap_or(usize::MAX)
-    }
-
-    /// Has a channel wait until pacing lets it send: [`Channels::window_adjusted`] or
-    /// [`Pacing::expire`] returns it then.
-    pub(crate) fn hold(&mut self, id: ChannelId, now: Instant, round_trip: Option<Duration>) {
-        if self.remote(id).is_some_and(|remote| remote.window > 0) {
-            self.pacing.hold(id, now, round_trip);
-        }
     }
 
     /// Counts `count` bytes of data as sent.
@@ -154,13 +150,21 @@ impl Channels {
         now: Instant,
         round_trip: Option<Duration>,
     ) -> Option<[u8; 9]> {
+        let filled = |it: ChannelId| self.get(it).map_or(0, |channel| channel.window.filled_size());
+        let largest = self.share.bulk().map(filled).max().unwrap_or(0);
         let channel = find(&mut self.slots, id)?;
         let remote = channel.stage.open()?;
         channel.window.consumed(count as u32, now);
         if remote.receiving != Flow::Open || remote.sending == Flow::Closed {
             return None;
         }
-        let credit = channel.window.credit(now, round_trip, &mut self.budget)?;
+        let credit = if self.interactive.restrains(id, now) {
+            let limit =
+                self.share.limit(&channel.received, round_trip, self.pacing.is_draining(now));
+            channel.window.limited_credit(limit)?
+        } else {
+            channel.window.credit(now, round_trip, largest, &mut self.budget)?
+        };
         let mut payload = [CHANNEL_WINDOW_ADJUST; 9];
         payload[1..5].copy_from_slice(&remote.id.to_be_bytes());
         payload[5..9].copy_from_slice(&credit.to_be_bytes());
@@ -236,16 +240,6 @@ impl Channels {
         self.slots.len() - self.free.len()
     }
 
-    /// Returns when [`Pacing::expire`] is due.
-    pub(crate) fn pacing_timeout(&self) -> Option<Instant> {
-        self.pacing.timeout()
-    }
-
-    /// Returns what limits the data in flight.
-    pub(crate) fn pacing(&mut self) -> &mut Pacing {
-        &mut self.pacing
-    }
-
     /// Gives a channel a number.
     fn add(&mut self, stage: Stage, window: ReceiveWindow) -> ChannelId {
         let number = self.free.pop().unwrap_or_else(|| {
@@ -254,13 +248,23 @@ impl Channels {
         });
         let ordinal = self.count;
         self.count = self.count.wrapping_add(1);
-        self.slots[number as usize] = Some(Channel { ordinal, stage, open_packet: None, window });
+        self.slots[number as usize] = Some(Channel {
+            ordinal,
+            stage,
+            open_packet: None,
+            window,
+            received: Received::default(),
+            awaits_answer: false,
+        });
         ChannelId { number, ordinal }
     }
 
     fn remove(&mut self, id: ChannelId) {
         if let Some(channel) = self.slots[id.index()].take() {
             self.budget.close(&channel.window);
+            if channel.awaits_answer {
+                self.interactive.answered(None);
+            }
             if let Stage::Open(remote) = &channel.stage {
                 self.pacing.closed(id, remote.in_flight());
             }

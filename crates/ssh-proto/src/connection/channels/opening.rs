@@ -48,13 +48,13 @@ impl Channels {
 
     /// Adds a channel; returns the beginning of its CHANNEL_OPEN.
     fn begin(&mut self, channel_type: &[u8]) -> (ChannelId, Vec<u8>) {
-        let window = self.budget.open();
-        let size = window.size();
+        let window = self.open_window();
+        let remaining = window.remaining();
         let id = self.add(Stage::Opening, window);
         let mut payload = message(CHANNEL_OPEN);
         payload.put_string(channel_type);
         payload.put_uint32(id.number);
-        payload.put_uint32(size);
+        payload.put_uint32(remaining);
         payload.put_uint32(MAX_PACKET);
         (id, payload)
     }
@@ -163,18 +163,19 @@ impl Channels {
 
     /// Accepts an inbound channel; returns the message to send.
     pub(crate) fn accept(&mut self, id: ChannelId) -> Option<Vec<u8>> {
+        if !matches!(self.get(id)?.stage, Stage::Inbound(_)) {
+            return None;
+        }
+        let window = self.open_window();
         let channel = find(&mut self.slots, id)?;
         let stage = std::mem::replace(&mut channel.stage, Stage::Abandoned);
-        let Stage::Inbound(remote) = stage else {
-            channel.stage = stage;
-            return None;
-        };
+        let Stage::Inbound(remote) = stage else { return None };
         self.inbound -= 1;
-        channel.window = self.budget.open();
+        channel.window = window;
         let mut payload = message(CHANNEL_OPEN_CONFIRMATION);
         payload.put_uint32(remote.id);
         payload.put_uint32(id.number);
-        payload.put_uint32(channel.window.size());
+        payload.put_uint32(channel.window.remaining());
         payload.put_uint32(MAX_PACKET);
         channel.stage = Stage::Open(remote);
         Some(payload)

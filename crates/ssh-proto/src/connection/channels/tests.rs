@@ -113,9 +113,9 @@ fn the_servers_window_bounds_what_is_sent() {
     assert!(channels.eof(id).is_none(), "EOF is said once");
 }
 
-/// A channel with a window of 1 MiB, while small messages have priority. The server has read 100,000
-/// bytes in 10 ms, which is the round trip.
-fn paced(now: Instant) -> (Channels, ChannelId) {
+/// A channel with a window of 1 MiB, while another one asks, which is returned too. The server has read
+/// 100,000 bytes in 10 ms, which is the round trip.
+fn paced(now: Instant) -> (Channels, ChannelId, ChannelId) {
     let mut channels = channels();
     let (id, _) = channels.open("host", 80, "127.0.0.1", 4000);
     with(&[0, 77, 1 << 20, 500], |reader| channels.confirmed(reader)).expect("it was requested");
@@ -125,43 +125,74 @@ fn paced(now: Instant) -> (Channels, ChannelId) {
         let adjusted = with(&[0, credit], |reader| channels.window_adjusted(reader, now));
         assert_eq!(adjusted, Ok((id, false)), "it was not waiting");
     }
-    channels.pacing().activate(now, ROUND_TRIP);
+    let (asker, _) = channels.open("host", 80, "127.0.0.1", 4000);
+    with(&[1, 78, 1 << 20, 500], |reader| channels.confirmed(reader)).expect("it was requested");
+    channels.asked(asker, now, ROUND_TRIP);
     channels.pacing().measured(now);
-    (channels, id)
+    (channels, id, asker)
 }
 
 const ROUND_TRIP: Option<Duration> = Some(Duration::from_millis(10));
+const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
 fn small_messages_limit_the_data_in_flight() {
     let now = Instant::now();
-    let (mut channels, id) = paced(now);
+    let (mut channels, id, asker) = paced(now);
     // The product, some slack, and a portion of credit.
     let limit = 100_000 + 16 * 1024 + 128 * 1024;
-    assert_eq!(channels.paced_window(id, ROUND_TRIP), limit);
+    assert_eq!(channels.paced_window(id, now, ROUND_TRIP), limit);
+    assert_eq!(channels.paced_window(asker, now, ROUND_TRIP), 1 << 20, "nobody else asks");
     channels.sent(id, 100_000);
-    assert_eq!(channels.paced_window(id, ROUND_TRIP), limit - 100_000);
+    assert_eq!(channels.paced_window(id, now, ROUND_TRIP), limit - 100_000);
     channels.sent(id, limit - 100_000);
-    assert_eq!(channels.paced_window(id, ROUND_TRIP), 0);
+    assert_eq!(channels.paced_window(id, now, ROUND_TRIP), 0);
     assert!(channels.send_limits(id).is_some_and(|limits| limits.window > 0));
-    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_secs(1)));
+    assert_eq!(channels.release_due(), None);
     channels.hold(id, now, ROUND_TRIP);
-    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_millis(90)));
+    assert_eq!(channels.release_due(), Some(now + Duration::from_millis(1540)));
     let adjusted = with(&[0, 5000], |reader| channels.window_adjusted(reader, now));
     assert_eq!(adjusted, Ok((id, true)), "it was held");
-    assert_eq!(channels.paced_window(id, ROUND_TRIP), 5000);
+    assert_eq!(channels.paced_window(id, now, ROUND_TRIP), 5000);
     channels.eof(id);
-    assert_eq!(channels.paced_window(id, ROUND_TRIP), 0);
+    assert_eq!(channels.paced_window(id, now, ROUND_TRIP), 0);
+}
+
+#[test]
+fn a_channel_is_released_when_nobody_asks_any_more() {
+    let now = Instant::now();
+    let (mut channels, id, asker) = paced(now);
+    channels.arrived(asker, 10, now, ROUND_TRIP);
+    let last = now + SECOND * 9;
+    channels.sent(id, 500_000);
+    channels.hold(id, last, ROUND_TRIP);
+    assert_eq!(channels.release_due(), Some(now + SECOND * 10));
+    assert!(channels.release(last).is_empty() && channels.restrains(id, last));
+    let end = now + SECOND * 10;
+    assert_eq!(channels.release(end), [id]);
+    assert_eq!(channels.paced_window(id, end, ROUND_TRIP), (1 << 20) - 500_000);
 }
 
 #[test]
 fn a_used_up_window_is_not_held_by_pacing() {
     let now = Instant::now();
-    let (mut channels, id) = paced(now);
+    let (mut channels, id, _) = paced(now);
     channels.sent(id, 1 << 20);
     channels.hold(id, now, ROUND_TRIP);
-    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_secs(1)));
+    assert_eq!(channels.release_due(), None);
     let (opening, _) = channels.open("host", 80, "127.0.0.1", 4000);
     channels.hold(opening, now, ROUND_TRIP);
-    assert_eq!(channels.pacing_timeout(), Some(now + Duration::from_secs(1)));
+    assert_eq!(channels.release_due(), None);
+}
+
+/// A request of a channel that is closed is over.
+#[test]
+fn an_answer_that_cannot_come_is_not_awaited() {
+    let now = Instant::now();
+    let (mut channels, id, asker) = paced(now);
+    assert!(channels.restrains(id, now + SECOND * 20), "an answer is missing");
+    channels.close(asker);
+    with(&[1], |reader| channels.close_received(reader)).expect("it was open");
+    assert!(channels.restrains(id, now + SECOND * 9));
+    assert!(!channels.restrains(id, now + SECOND * 10));
 }

@@ -17,7 +17,7 @@ struct Path {
 impl Path {
     fn new(windows: Windows, round_trip: Duration, pace: u64) -> Self {
         let mut budget = WindowBudget::new(windows);
-        let window = budget.open();
+        let window = budget.open(u32::MAX);
         Self { now: Instant::now(), budget, window, round_trip, pace }
     }
 
@@ -37,7 +37,7 @@ impl Path {
     fn step(&mut self, count: u32) {
         self.window.received(count).expect("within the window");
         self.window.consumed(count, self.now);
-        let credit = self.window.credit(self.now, Some(self.round_trip), &mut self.budget);
+        let credit = self.window.credit(self.now, Some(self.round_trip), 0, &mut self.budget);
         assert_ne!(credit, Some(0));
         let ReceiveWindow { size, remaining, consumed, .. } = self.window;
         assert_eq!(remaining + consumed, size);
@@ -110,7 +110,7 @@ fn does_not_grow_without_a_round_trip() {
         let portion = path.window.size / PORTIONS;
         path.window.received(portion).expect("within the window");
         path.window.consumed(portion, path.now);
-        assert_eq!(path.window.credit(path.now, None, &mut path.budget), Some(portion));
+        assert_eq!(path.window.credit(path.now, None, 0, &mut path.budget), Some(portion));
     }
     assert_eq!(path.size(), 2 * MIB);
 }
@@ -159,7 +159,7 @@ fn a_stalled_application_costs_one_window() {
     for _ in 0..1000 {
         path.now += ROUND_TRIP;
         path.window.consumed(16 * 1024, path.now);
-        let credit = path.window.credit(path.now, Some(ROUND_TRIP), &mut path.budget);
+        let credit = path.window.credit(path.now, Some(ROUND_TRIP), 0, &mut path.budget);
         path.window.received(credit.unwrap_or(0)).expect("within the window");
     }
     assert_eq!(path.size(), 2 * MIB);
@@ -168,16 +168,16 @@ fn a_stalled_application_costs_one_window() {
 #[test]
 fn a_new_channel_gets_the_minimum_without_memory() {
     let mut budget = WindowBudget::new(Windows { limit: 16 << 20, memory: 5 << 20 });
-    let windows: Vec<_> = (0..4).map(|_| budget.open()).collect();
+    let windows: Vec<_> = (0..4).map(|_| budget.open(u32::MAX)).collect();
     assert_eq!(
-        windows.iter().map(ReceiveWindow::size).collect::<Vec<_>>(),
+        windows.iter().map(|window| window.size).collect::<Vec<_>>(),
         [INITIAL_WINDOW, INITIAL_WINDOW, MIN_WINDOW, MIN_WINDOW]
     );
     assert_eq!(budget.reserved, 4 * MIB + 256 * 1024);
     for window in &windows {
         budget.close(window);
     }
-    assert_eq!((budget.reserved, budget.open().size()), (0, INITIAL_WINDOW));
+    assert_eq!((budget.reserved, budget.open(u32::MAX).size), (0, INITIAL_WINDOW));
 }
 
 /// A channel with the minimum window gets more once there is memory.
@@ -194,7 +194,7 @@ fn the_minimum_window_grows_too() {
 #[test]
 fn limits_are_sane_whatever_is_asked_for() {
     let mut budget = WindowBudget::new(Windows { limit: 0, memory: 0 });
-    assert_eq!(budget.open().size(), MIN_WINDOW);
+    assert_eq!(budget.open(u32::MAX).size, MIN_WINDOW);
     let budget = WindowBudget::new(Windows { limit: u32::MAX, memory: u64::MAX });
     assert_eq!(budget.growth(MAX_WINDOW), 0);
     assert_eq!(budget.growth(MAX_WINDOW - 1), 1);
@@ -204,12 +204,12 @@ fn limits_are_sane_whatever_is_asked_for() {
 fn trend(window: &mut ReceiveWindow, bytes: u64) -> Trend {
     let since = Instant::now();
     window.epoch = Some(Epoch { since, bytes });
-    window.trend(since + ROUND_TRIP, ROUND_TRIP)
+    window.trend(since + ROUND_TRIP, ROUND_TRIP, 0)
 }
 
 #[test]
 fn the_limits_of_a_trend_are_exact() {
-    let window = || WindowBudget::new(Windows::default()).open();
+    let window = || WindowBudget::new(Windows::default()).open(u32::MAX);
     let size = u64::from(INITIAL_WINDOW);
     assert_eq!(trend(&mut window(), size / 2 - 1), Trend::Keep);
     assert_eq!(trend(&mut window(), size / 2), Trend::Grow(size / 2 * 10));
@@ -224,4 +224,72 @@ fn the_limits_of_a_trend_are_exact() {
     let mut paced = ReceiveWindow { pace: size * 8, ..window() };
     assert_eq!(trend(&mut paced, size - 1), Trend::Keep);
     assert_eq!(trend(&mut paced, size), Trend::Grow(size * 10));
+}
+
+/// Credit beyond the limit is withheld, never taken back, and all of it is given afterwards.
+#[test]
+fn a_limited_window_is_worth_its_limit() {
+    const LIMIT: u32 = 64 * 1024;
+    let mut path = Path::new(Windows::default(), ROUND_TRIP, MIB);
+    let receive = |path: &mut Path, count: u32| {
+        path.window.received(count).expect("within the window");
+        path.window.consumed(count, path.now);
+    };
+    receive(&mut path, INITIAL_WINDOW - LIMIT);
+    assert_eq!(path.window.limited_credit(LIMIT), None, "as much is still in flight");
+    for _ in 0..100 {
+        receive(&mut path, LIMIT / 4 - 1);
+        assert_eq!(path.window.limited_credit(LIMIT), None, "it comes in portions");
+        receive(&mut path, 1);
+        assert_eq!(path.window.limited_credit(LIMIT), Some(LIMIT / 4));
+        assert_eq!(path.window.remaining(), LIMIT);
+    }
+    assert_eq!(path.window.limited_credit(2 * LIMIT), Some(LIMIT), "the limit is higher");
+    // What the application has not taken is in flight, too.
+    path.window.received(2 * LIMIT).expect("within the window");
+    assert_eq!(path.window.limited_credit(2 * LIMIT), None);
+    path.window.consumed(2 * LIMIT, path.now);
+    assert_eq!(path.window.limited_credit(2 * LIMIT), Some(2 * LIMIT));
+    let rest = path.window.credit(path.now, Some(ROUND_TRIP), 0, &mut path.budget);
+    assert_eq!((rest, path.window.remaining()), (Some(INITIAL_WINDOW - 2 * LIMIT), INITIAL_WINDOW));
+}
+
+#[test]
+fn a_limited_window_never_stands_still() {
+    for limit in [1, 2, 3, 5, 4096, INITIAL_WINDOW, u32::MAX] {
+        let mut path = Path::new(Windows::default(), ROUND_TRIP, MIB);
+        let mut left = path.window.remaining();
+        for _ in 0..100 {
+            path.window.received(left).expect("within the window");
+            path.window.consumed(left, path.now);
+            left = path.window.limited_credit(limit).expect("nothing is in flight");
+        }
+        assert_eq!(left, limit.min(INITIAL_WINDOW));
+    }
+}
+
+#[test]
+fn a_new_window_may_be_limited() {
+    let mut budget = WindowBudget::new(Windows::default());
+    let mut window = budget.open(100_000);
+    assert_eq!((window.remaining(), window.limited_credit(100_000)), (100_000, None));
+    let rest = window.credit(Instant::now(), Some(ROUND_TRIP), 0, &mut budget);
+    assert_eq!(rest, Some(INITIAL_WINDOW - 100_000));
+}
+
+/// Windows that share a path have equal parts of it, whatever their age.
+#[test]
+fn a_window_that_its_data_fills_becomes_as_large_as_others() {
+    let mut path = Path::new(Windows::default(), ROUND_TRIP, 4 * MIB);
+    let credit = |path: &mut Path, count: u32| {
+        path.window.received(count).expect("within the window");
+        path.window.consumed(count, path.now);
+        path.now += ROUND_TRIP;
+        path.window.credit(path.now, Some(ROUND_TRIP), 16 << 20, &mut path.budget)
+    };
+    credit(&mut path, INITIAL_WINDOW / 8);
+    assert_eq!(credit(&mut path, INITIAL_WINDOW / 8), Some(INITIAL_WINDOW / 8 + INITIAL_WINDOW));
+    assert_eq!((path.size(), path.window.filled_size()), (4 * MIB, 4 << 20));
+    assert_eq!(credit(&mut path, 500 * 1024), None, "its data does not fill it yet");
+    assert_eq!(path.size(), 4 * MIB);
 }
