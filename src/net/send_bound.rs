@@ -44,6 +44,10 @@ pub(crate) struct SendBound {
     due: Option<Instant>,
     /// When to look at the path again while nobody asks.
     look: Option<Instant>,
+    /// How many bytes may wait to be sent then.
+    ahead: u64,
+    /// How many bytes had been acknowledged when that last became more.
+    acknowledged: u64,
 }
 
 /// How much bulk data may be read now.
@@ -83,8 +87,21 @@ impl SendBound {
         }
         self.look = Some(now + LOOK);
         if let Some(path) = self.path(socket) {
-            let ahead = carried(&path, AHEAD).max(MIN_AHEAD);
-            self.limit(socket, (ahead <= MAX_AHEAD).then_some(ahead as u32));
+            self.look_ahead(&path);
+            self.limit(socket, (self.ahead <= MAX_AHEAD).then_some(self.ahead as u32));
+        }
+    }
+
+    /// Sets how many bytes may wait to be sent when nobody asks. The first rate may be that of a burst,
+    /// so they become more only when as many have arrived.
+    fn look_ahead(&mut self, path: &PathInfo) {
+        let arrived = path.acknowledged.saturating_sub(self.acknowledged);
+        let most = if arrived >= self.ahead { 2 * self.ahead } else { self.ahead };
+        let most = most.clamp(MIN_AHEAD, 2 * MAX_AHEAD);
+        let before = self.ahead;
+        self.ahead = carried(path, AHEAD).clamp(MIN_AHEAD, most);
+        if self.ahead > before {
+            self.acknowledged = path.acknowledged;
         }
     }
 
@@ -102,6 +119,11 @@ impl SendBound {
         let path = sys::path_info(socket);
         self.unsupported = path.is_err();
         path.ok()
+    }
+
+    /// Returns whether what may wait to be sent is limited: the path is the bottleneck.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.unsent.is_some()
     }
 
     /// Returns when to ask for room again.
@@ -142,7 +164,7 @@ mod tests {
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     fn path(rate: u64, round_trip: Duration, queued: u64) -> PathInfo {
-        PathInfo { round_trip, rate, queued }
+        PathInfo { round_trip, rate, queued, acknowledged: 0 }
     }
 
     #[test]
@@ -163,6 +185,26 @@ mod tests {
         assert_eq!(portion(625_000), Ok(MIN_PORTION));
         assert_eq!(portion(12_500_000), Ok(12_500));
         assert_eq!(portion(5_000_000_000), Ok(MAX_PORTION));
+    }
+
+    #[test]
+    fn what_may_wait_grows_with_what_arrives() {
+        let mut bound = SendBound::default();
+        let mut look = |rate, acknowledged| {
+            bound.look_ahead(&PathInfo { acknowledged, ..path(rate, MILLISECOND, 0) });
+            bound.ahead
+        };
+        let fast = 1 << 30;
+        assert_eq!(look(fast, 10_000), MIN_AHEAD);
+        assert_eq!(look(fast, 10_000 + MIN_AHEAD - 1), MIN_AHEAD);
+        assert_eq!(look(fast, 10_000 + MIN_AHEAD), 2 * MIN_AHEAD);
+        assert_eq!(look(fast, 10_000 + MIN_AHEAD), 2 * MIN_AHEAD);
+        assert_eq!(look(1_250_000, 400_000), 250_000);
+        for turn in 1..10 {
+            look(fast, turn * fast);
+        }
+        assert_eq!(look(fast, 10 * fast), 2 * MAX_AHEAD, "which is no limit");
+        assert_eq!(look(0, 10 * fast), MIN_AHEAD);
     }
 
     #[test]

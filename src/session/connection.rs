@@ -14,8 +14,8 @@ use crate::runtime::timer::Deadline;
 use crate::session::connect::transport::Stream;
 use crate::session::{Error, LossReason};
 
-/// Bytes of bulk data in one read, and in one read while somebody asks and the system tells nothing
-/// about the path.
+/// Bytes of bulk data in one read, and in one read where the path is slow, or somebody asks and the
+/// system tells nothing about the path.
 pub(crate) const BULK: usize = 256 * 1024;
 const BULK_PORTION: usize = 16 * 1024;
 /// Time for the server to close the connection after DISCONNECT.
@@ -237,6 +237,12 @@ impl Session {
         self.rcvlowat.drained(&socket, now);
     }
 
+    /// Returns whether connections get equal parts of the path only if each is read little at a time:
+    /// what their sockets hold differs.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.send_bound.is_limited()
+    }
+
     /// Returns how many bytes of bulk data may be read for a channel now. With `None` there is no room
     /// before something is sent, or the timeout of the socket.
     pub(crate) fn bulk_room(&mut self, channel: ChannelId, now: Instant) -> Option<usize> {
@@ -245,7 +251,7 @@ impl Session {
             if let Some(socket) = self.stream.tcp().filter(|_| !client.is_asked(now)) {
                 self.send_bound.lift(&socket, now);
             }
-            return Some(BULK);
+            return Some(if self.is_slow() { BULK_PORTION } else { BULK });
         }
         // What is pending already has been refused by the stream.
         if !client.pending().is_empty() {

@@ -16,6 +16,8 @@ pub(crate) struct PathInfo {
     pub(crate) rate: u64,
     /// Bytes that were written and not acknowledged.
     pub(crate) queued: u64,
+    /// Bytes that were acknowledged in all.
+    pub(crate) acknowledged: u64,
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -31,6 +33,7 @@ mod linux {
     /// The beginning of struct tcp_info of linux/tcp.h, which only grows at its end. The libc crate
     /// does not have these fields for every C library.
     const LENGTH: usize = 168;
+    const BYTES_ACKED: usize = 120;
     const MIN_RTT: usize = 148;
     const DELIVERY_RATE: usize = 160;
 
@@ -40,13 +43,15 @@ mod linux {
     pub(crate) fn path_info(socket: &SockRef<'_>) -> io::Result<PathInfo> {
         let mut info = [0_u8; LENGTH];
         let length = read_option(socket, (libc::IPPROTO_TCP, libc::TCP_INFO), &mut info)?;
-        let (rtt, rate) = (info[MIN_RTT..].first_chunk(), info[DELIVERY_RATE..].first_chunk());
-        let (Some(rtt), Some(rate), LENGTH..) = (rtt, rate, length) else {
+        if length < LENGTH {
             return Err(io::ErrorKind::Unsupported.into());
-        };
+        }
+        let number = |at: usize| info[at..].first_chunk().map_or(0, |it| u64::from_ne_bytes(*it));
+        let rtt = info[MIN_RTT..].first_chunk().map_or(0, |it| u32::from_ne_bytes(*it));
         Ok(PathInfo {
-            round_trip: Duration::from_micros(u32::from_ne_bytes(*rtt).into()),
-            rate: u64::from_ne_bytes(*rate),
+            round_trip: Duration::from_micros(rtt.into()),
+            rate: number(DELIVERY_RATE),
+            acknowledged: number(BYTES_ACKED),
             // SIOCOUTQ has the number of TIOCOUTQ.
             queued: queue_length(socket, libc::TIOCOUTQ)? as u64,
         })

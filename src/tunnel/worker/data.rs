@@ -284,7 +284,7 @@ impl Worker {
         let (pump, place) = (&mut relay.pump, &mut relay.place);
         let room = turn.unwrap_or_else(|| {
             let asked = session.client.is_restrained(pump.channel, now);
-            if asked { place.quantum() } else { BULK }
+            if asked || session.is_slow() { place.quantum() } else { BULK }
         });
         let before = pump.sent;
         let cx = &mut Context::from_waker(waker);
