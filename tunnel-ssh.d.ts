@@ -34,7 +34,10 @@ export interface TunnelOptions
  * port. `signal` closes the server as {@link TunnelServer.close} does. `path` without `port`, `ipv6Only` and
  * `reusePort` throw TypeError ERR_INVALID_ARG_VALUE. Other options have no effect.
  */
-export type ServerOptions = Omit<ListenOptions, 'port'> & { port?: number | string | undefined };
+export interface ServerOptions extends Omit<ListenOptions, 'port'> {
+  /** The port to listen on; a number may be text. */
+  port?: number | string | undefined;
+}
 
 /**
  * Options of the SSH session: those of ssh2's `Client.connect()`, and those of {@link SSHTunnelOptions} about the
@@ -73,7 +76,7 @@ export interface SshOptions
    * The path of an ssh-agent's socket, or an OpenSSHAgent of ssh2; on Windows also `'pageant'`. Default: no agent.
    * Other agents throw TypeError ERR_INVALID_ARG_VALUE.
    */
-  agent?: string | { socketPath: string } | undefined;
+  agent?: string | AgentSocket | undefined;
   /**
    * The algorithms that may be used, as {@link SSHTunnelOptions.algorithms}. Unsupported names are left out with a
    * process warning (SSHTUNNEL_ALGORITHM); a list of nothing else throws TypeError ERR_INVALID_ARG_VALUE. Changes
@@ -118,29 +121,65 @@ export interface SshOptions
   timeout?: number | undefined;
 }
 
-/** An authentication method with a credential of its own, as in ssh2. `username` has to be the same in all of them. */
+/** What all methods with a credential of their own have. */
+export interface Attempt<T extends string> {
+  /** The method. */
+  type: T;
+  /** The user, who has to be the same in all of them. Default: that of the options. */
+  username?: string | undefined;
+}
+
+/** A password to try. */
+export interface PasswordAttempt extends Attempt<'password'> {
+  /** The password. */
+  password: string | Uint8Array;
+}
+
+/** A private key that ssh2 has parsed. */
+export interface ParsedKey {
+  /** Returns the key as PEM. */
+  getPrivatePEM(): string;
+}
+
+/** A private key to try. */
+export interface PublicKeyAttempt extends Attempt<'publickey'> {
+  /** The contents of a key file, or a key that ssh2 has parsed. */
+  key: string | Uint8Array | ParsedKey;
+  /** The passphrase that the key is encrypted with. */
+  passphrase?: string | Uint8Array | undefined;
+}
+
+/** An agent, as ssh2's OpenSSHAgent has it. */
+export interface AgentSocket {
+  /** The path of its socket. */
+  socketPath: string;
+}
+
+/** The keys of an agent to try. */
+export interface AgentAttempt extends Attempt<'agent'> {
+  /** The agent, or the path of its socket. */
+  agent: string | AgentSocket;
+}
+
+/** Questions of the server to answer. */
+export interface KeyboardInteractiveAttempt extends Attempt<'keyboard-interactive'> {
+  /** Answers the questions of the server, by `finish`. */
+  prompt: (
+    name: string,
+    instructions: string,
+    lang: string,
+    prompts: { prompt: string; echo: boolean }[],
+    finish: (answers: string[]) => void,
+  ) => void;
+}
+
+/** An authentication method with a credential of its own, as in ssh2. */
 export type AuthAttempt =
-  | { type: 'none'; username?: string | undefined }
-  | { type: 'password'; username?: string | undefined; password: string | Uint8Array }
-  | {
-      type: 'publickey';
-      username?: string | undefined;
-      /** The contents of a key file, or a key that ssh2 has parsed. */
-      key: string | Uint8Array | { getPrivatePEM(): string };
-      passphrase?: string | Uint8Array | undefined;
-    }
-  | { type: 'agent'; username?: string | undefined; agent: string | { socketPath: string } }
-  | {
-      type: 'keyboard-interactive';
-      username?: string | undefined;
-      prompt: (
-        name: string,
-        instructions: string,
-        lang: string,
-        prompts: { prompt: string; echo: boolean }[],
-        finish: (answers: string[]) => void,
-      ) => void;
-    };
+  | Attempt<'none'>
+  | PasswordAttempt
+  | PublicKeyAttempt
+  | AgentAttempt
+  | KeyboardInteractiveAttempt;
 
 /** Gives the next method, by its return value, its promise or `next`; `false` after the last one. */
 export type AuthHandler = (
