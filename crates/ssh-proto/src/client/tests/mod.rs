@@ -24,6 +24,7 @@ mod compression;
 mod connect;
 #[cfg(test)]
 mod early_opens;
+#[cfg(test)]
 mod flow_control;
 #[cfg(test)]
 mod global_requests;
