@@ -186,11 +186,12 @@ class Run {
   /** Runs the LocalCommand in the user's shell, and waits for its end. */
   #runLocally(command) {
     const { spawn } = require('node:child_process');
+    const shell = process.env.SHELL || '/bin/sh';
     this.#messages.debug(3, `Executing ${command}`);
     return new Promise((resolve) => {
-      const child = spawn(process.env.SHELL || '/bin/sh', ['-c', command], { stdio: 'inherit' });
+      const child = spawn(shell, ['-c', command], { stdio: 'inherit' });
       child.once('error', (error) => {
-        this.#messages.error(`Couldn't execute ${process.env.SHELL || '/bin/sh'}: ${systemWords(error)}`);
+        this.#messages.error(`Couldn't execute ${shell}: ${systemWords(error)}`);
         resolve();
       });
       // As with ssh, its status does not matter.

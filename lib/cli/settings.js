@@ -8,8 +8,9 @@ const { configError } = require('../errors.js');
 const { wipe } = require('../secrets.js');
 const { makeContext } = require('../ssh-config/context.js');
 const { Config } = require('../ssh-config/index.js');
-const { attemptsTime, expandForwarding } = require('../ssh-config/options.js');
+const { attemptsTime, expandForwarding, milliseconds } = require('../ssh-config/options.js');
 const { expandCommand, expandHome } = require('../ssh-config/tokens.js');
+const { MAX_MILLISECONDS } = require('../validate/primitives.js');
 
 /** Milliseconds in which to connect, without a ConnectTimeout: sshd allows as long by default. */
 const READY_TIMEOUT = 120_000;
@@ -139,7 +140,7 @@ class Settings {
   read() {
     const { options, locked, wipe } = this.#config.read(this.host);
     options.linger = this.linger;
-    options.readyTimeout ??= Math.min(READY_TIMEOUT + attemptsTime(this.reader), 2 ** 31 - 1);
+    options.readyTimeout ??= Math.min(READY_TIMEOUT + attemptsTime(this.reader), MAX_MILLISECONDS);
     if (this.value('Reconnect', false)) {
       options.reconnect = true;
       options.keepaliveInterval ??= ALIVE_INTERVAL * 1000;
@@ -176,10 +177,6 @@ class Settings {
     const seen = new Set();
     return all.filter((value) => !seen.has(JSON.stringify(value)) && seen.add(JSON.stringify(value)));
   }
-}
-
-function milliseconds(seconds) {
-  return seconds === undefined ? undefined : Math.min(seconds * 1000, 2 ** 31 - 1);
 }
 
 function noticeText({ option, value, reason, file, line }) {

@@ -65,7 +65,7 @@ function serverOptions(reader, identities, notice) {
     ...credentials(reader, identities, notice),
     ...hostKeys(reader, notice),
     algorithms: algorithms(reader, notice),
-    keepaliveInterval: interval === undefined ? undefined : milliseconds(interval),
+    keepaliveInterval: milliseconds(interval),
     // With zero the session would be lost with the first keepalive request.
     keepaliveCountMax: countMax === undefined ? undefined : Math.max(1, countMax),
     rekey: rekey(reader, notice),
@@ -316,9 +316,9 @@ function attempts(reader) {
   return count > 1 ? count : undefined;
 }
 
-/** Longer times than the constructor takes are shortened: 24 days. */
+/** Longer times than the constructor takes are shortened: 24 days. @param {number | undefined} seconds */
 function milliseconds(seconds) {
-  return Math.min(seconds * 1000, MAX_MILLISECONDS);
+  return seconds === undefined ? undefined : Math.min(seconds * 1000, MAX_MILLISECONDS);
 }
 
 /** How much one set of keys may carry, brought into the constructor's bounds. */
@@ -376,4 +376,12 @@ function expandForwarding(reader, { kind, listen, connect }, line, { hosts = tru
   return { kind, listen: place(listen), connect: connect && place(connect) };
 }
 
-module.exports = { attemptsTime, dialOptions, expandForwarding, forwarding, readyTimeout, serverOptions };
+module.exports = {
+  attemptsTime,
+  dialOptions,
+  expandForwarding,
+  forwarding,
+  milliseconds,
+  readyTimeout,
+  serverOptions,
+};

@@ -9,6 +9,7 @@ const { checkLinger } = require('./linger.js');
 const { checkHost, checkPort } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
 const {
+  MAX_CONNECTIONS,
   MAX_MILLISECONDS,
   READY_TIMEOUT,
   checkBoolean,
@@ -24,8 +25,6 @@ const { checkJump, checkServer, checkUnreached } = require('./server.js');
 const MAX_SESSIONS = 256;
 /** Connections of each session with `sessions: 'auto'`: OpenSSH's server looks at each of them at every wake-up. */
 const CONNECTIONS_EACH = 32;
-/** Largest number of connections of a session: more than any system has descriptors. */
-const MAX_CONNECTIONS_EACH = 2 ** 32 - 1;
 /** Milliseconds before the first attempt to reconnect, and at most before each. */
 const INITIAL_DELAY = 1000;
 const MAX_DELAY = 30_000;
@@ -63,7 +62,7 @@ function checkSessions(value, name) {
   const { max = MAX_SESSIONS, connectionsEach = CONNECTIONS_EACH } = value === 'auto' ? {} : value;
   return {
     sessions: checkInteger(max, `${name}.max`, 1, MAX_SESSIONS),
-    connectionsEach: checkInteger(connectionsEach, `${name}.connectionsEach`, 1, MAX_CONNECTIONS_EACH),
+    connectionsEach: checkInteger(connectionsEach, `${name}.connectionsEach`, 1, MAX_CONNECTIONS),
   };
 }
 

@@ -77,6 +77,7 @@ function checkAlone(options, other) {
 }
 
 module.exports = {
+  MAX_CONNECTIONS,
   MAX_MILLISECONDS,
   MAX_SHORT,
   READY_TIMEOUT,

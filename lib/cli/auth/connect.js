@@ -8,6 +8,7 @@
 //   terminal.js      questions to the user
 
 const { Deadline } = require('../../deadline.js');
+const { MAX_MILLISECONDS } = require('../../validate/primitives.js');
 const { wipe } = require('../../secrets.js');
 const { SSHTunnel } = require('../../tunnel.js');
 const { connectFailure } = require('../output/messages.js');
@@ -133,7 +134,8 @@ class Connector {
     const limit = this.#settings.connectTimeout;
     const asks = this.#terminal !== undefined;
     // The tunnel's own deadline does not stand still while the user is asked.
-    if (limit !== undefined && asks) options.readyTimeout = Math.min(limit + this.#settings.userTimeout, 2 ** 31 - 1);
+    if (limit !== undefined && asks)
+      options.readyTimeout = Math.min(limit + this.#settings.userTimeout, MAX_MILLISECONDS);
     /** @type {any} the class has its calls by a table */
     let tunnel;
     try {
