@@ -820,17 +820,17 @@ export interface Connection extends ConnectionInfo {
 
 /** The methods of a {@link Connection} as promises. */
 export interface ConnectionPromises {
-  /** Promise form of {@link Connection.getLinger}. */
+  /** Resolves with `true` if the connection will be closed gracefully or bounded, `false` if hard. */
   getLinger(): Promise<boolean>;
-  /** Promise form of {@link Connection.setLinger}. */
+  /** Sets how the connection is closed: gracefully for `true`, hard for `false`, as {@link Connection.setLinger}. */
   setLinger(linger: boolean): Promise<void>;
-  /** Promise form of {@link Connection.getLingerOption}. */
+  /** Resolves with the LINGER structure that the connection will be closed by. */
   getLingerOption(): Promise<Linger>;
-  /** Promise form of {@link Connection.setLingerOption}. */
+  /** Sets the LINGER structure that the connection is closed by, as {@link Connection.setLingerOption}. */
   setLingerOption(value: Linger): Promise<void>;
-  /** Promise form of {@link Connection.close}. */
+  /** Closes the connection by its Linger, and resolves when it has ended, as {@link Connection.close}. */
   close(): Promise<void>;
-  /** Promise form of {@link Connection.reset}. */
+  /** Resets the connection in any state, and resolves when it has ended, as {@link Connection.reset}. */
   reset(): Promise<void>;
 }
 
@@ -1005,9 +1005,9 @@ export interface Forward {
 
 /** The methods of a {@link Forward} as promises. */
 export interface ForwardPromises {
-  /** Promise form of {@link Forward.stop}. */
+  /** Stops listening, and resolves when the port is free, as {@link Forward.stop}. Open connections stay open. */
   stop(): Promise<void>;
-  /** Promise form of {@link Forward.stats}. */
+  /** Resolves with the statistics of the connections of this forward, as {@link Forward.stats}. */
   stats(): Promise<ConnectionStats>;
 }
 
@@ -1527,52 +1527,79 @@ export interface SSHTunnelChannels {
  * `sshtunnel-native/promises` has a class whose own methods are these.
  */
 export interface SSHTunnelPromises<C extends ConnectionInfo = Connection, F = Forward> {
-  /** Promise form of {@link SSHTunnel.getLinger}. */
+  /** Resolves with the `Linger` property: `true` for a graceful or bounded close, `false` for a hard one. */
   getLinger(): Promise<boolean>;
-  /** Promise form of {@link SSHTunnel.setLinger}. */
+  /**
+   * Sets the `Linger` property of connections that are accepted from now on, as {@link SSHTunnel.setLinger}: `true` for a
+   * graceful close, `false` for a hard one.
+   */
   setLinger(linger: boolean): Promise<void>;
-  /** Promise form of {@link SSHTunnel.getLingerOption}. */
+  /** Resolves with the LINGER structure behind the `Linger` property. */
   getLingerOption(): Promise<Linger>;
-  /** Promise form of {@link SSHTunnel.setLingerOption}. */
+  /** Sets the LINGER structure behind the `Linger` property, as {@link SSHTunnel.setLingerOption}. */
   setLingerOption(value: Linger): Promise<void>;
-  /** Promise form of {@link SSHTunnel.getKeepAlive}. */
+  /** Resolves with whether connections that are accepted from now on use SO_KEEPALIVE. */
   getKeepAlive(): Promise<boolean>;
-  /** Promise form of {@link SSHTunnel.setKeepAlive}. */
+  /** Sets whether connections that are accepted from now on use SO_KEEPALIVE. */
   setKeepAlive(keepAlive: boolean): Promise<void>;
-  /** Promise form of {@link SSHTunnel.getIdleTimeout}. */
+  /** Resolves with the `idleTimeout` of connections that are accepted from now on, in milliseconds; 0 is none. */
   getIdleTimeout(): Promise<number>;
-  /** Promise form of {@link SSHTunnel.setIdleTimeout}. */
+  /**
+   * Sets the `idleTimeout` of connections that are accepted from now on, in milliseconds, at most 2147483647; 0
+   * disables it.
+   */
   setIdleTimeout(idleTimeout: number): Promise<void>;
-  /** Promise form of {@link SSHTunnel.connect}. */
+  /** Connects to the SSH server and authenticates, and resolves when the session is up, as {@link SSHTunnel.connect}. */
   connect(options?: AbortOptions): Promise<void>;
-  /** Promise form of {@link SSHTunnel.startListening}. */
+  /**
+   * Binds the local port of the options, after connecting if there is no session, and resolves when connections are
+   * forwarded, as {@link SSHTunnel.startListening}. The port is {@link SSHTunnel.localPort}.
+   */
   startListening(options?: AbortOptions): Promise<void>;
-  /** Promise form of {@link SSHTunnel.stopListening}. */
+  /**
+   * Closes the local port of the options, and resolves when it is free, as {@link SSHTunnel.stopListening}. Open
+   * connections stay open.
+   */
   stopListening(): Promise<void>;
-  /** Promise form of {@link SSHTunnel.forwardLocal}. */
+  /**
+   * Opens a local port or Unix socket with its own target (`ssh -L`), and resolves with the forward when connections are
+   * forwarded, as {@link SSHTunnel.forwardLocal}.
+   */
   forwardLocal(options: LocalForwardOptions): Promise<F>;
-  /** Promise form of {@link SSHTunnel.localUrl}. */
+  /**
+   * Opens a local port for each server of a URL, and resolves with the URL that has these ports, as
+   * {@link SSHTunnel.localUrl}.
+   */
   localUrl(url: string | URL): Promise<string>;
-  /** Promise form of {@link SSHTunnel.forwardDynamic}. */
+  /** Opens a local SOCKS proxy (`ssh -D`), and resolves with the forward, as {@link SSHTunnel.forwardDynamic}. */
   forwardDynamic(options: DynamicForwardOptions): Promise<F>;
-  /** Promise form of {@link SSHTunnel.forwardRemote}. */
+  /**
+   * Makes the SSH server listen (`ssh -R`), and resolves with the forward when it does, as
+   * {@link SSHTunnel.forwardRemote}.
+   */
   forwardRemote(options: RemoteForwardOptions): Promise<F>;
   /**
-   * Opens a connection as {@link SSHTunnel.dial}, and resolves with the socket when it is connected. Rejects
-   * with the error that the socket would emit before that.
+   * Opens a connection through the tunnel without a local port, as {@link SSHTunnel.dial}, and resolves with its
+   * socket when it is connected. Rejects with the error that the socket would emit before that.
    */
   dial(host: string, port: number, options?: DialAbortOptions): Promise<TunnelSocket>;
-  /** Promise form of {@link SSHTunnel.dial} with options. */
+  /** Opens a connection as the other form, with the target and `allowHalfOpen` as options. */
   dial(options: DialOptions): Promise<TunnelSocket>;
-  /** Promise form of {@link SSHTunnel.disconnect}. */
+  /** Closes one connection by its Linger, and resolves when it has ended, as {@link SSHTunnel.disconnect}. */
   disconnect(connectionId: number): Promise<void>;
-  /** Promise form of {@link SSHTunnel.shutdown}. */
+  /**
+   * Stops listening, closes every connection by its Linger, and then the session, as {@link SSHTunnel.shutdown}. With
+   * `force` everything is reset, and ends within two seconds.
+   */
   shutdown(options?: ShutdownOptions): Promise<void>;
-  /** Promise form of {@link SSHTunnel.close}. */
+  /**
+   * Stops listening, lets connections finish by themselves for up to `timeout` milliseconds, and then closes the rest and
+   * the session, as {@link SSHTunnel.close}. Resolves with the reports of the connections.
+   */
   close(options?: CloseOptions): Promise<ConnectionEnd[]>;
-  /** Promise form of {@link SSHTunnel.connections}. */
+  /** Resolves with the connections that exist now. */
   connections(): Promise<C[]>;
-  /** Promise form of {@link SSHTunnel.stats}. */
+  /** Resolves with the statistics of the tunnel since it was created, as {@link SSHTunnel.stats}. */
   stats(): Promise<TunnelStats>;
 }
 
@@ -2112,17 +2139,17 @@ export function closesocket(socket: TCPSocket, callback: Callback<ClosedSocket>)
 
 /** The functions on sockets as promises. Each settles independently of earlier calls. */
 export interface SocketPromises {
-  /** Promise form of {@link getsockopt} with SO_LINGER. */
+  /** Resolves with the LINGER structure of a socket, as {@link getsockopt}. */
   getsockopt(socket: TCPSocket, optname: typeof SO_LINGER): Promise<Linger>;
-  /** Promise form of {@link getsockopt} with SO_DONTLINGER. */
+  /** Resolves with whether lingering is on for a socket, as {@link getsockopt}. */
   getsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER): Promise<boolean>;
-  /** Promise form of {@link getsockopt} with the number of an option. */
+  /** Resolves with an option of a socket by its number, as {@link getsockopt}. */
   getsockopt(socket: TCPSocket, optname: number): Promise<Linger | boolean>;
-  /** Promise form of {@link setsockopt} with SO_LINGER. */
+  /** Sets the LINGER structure of a socket, as {@link setsockopt}. */
   setsockopt(socket: TCPSocket, optname: typeof SO_LINGER, optval: Linger): Promise<void>;
-  /** Promise form of {@link setsockopt} with SO_DONTLINGER. */
+  /** Turns lingering on or off for a socket, as {@link setsockopt}. */
   setsockopt(socket: TCPSocket, optname: typeof SO_DONTLINGER, optval: boolean | number): Promise<void>;
-  /** Promise form of {@link closesocket}. */
+  /** Closes a socket by its own SO_LINGER, and resolves with the outcome, as {@link closesocket}. */
   closesocket(socket: TCPSocket): Promise<ClosedSocket>;
 }
 

@@ -3,12 +3,26 @@
 import { on, once } from 'node:events';
 
 import * as callbacks from 'sshtunnel-native';
-import { type Connection, type Forward, SO_LINGER, SSHTunnel, getsockopt } from 'sshtunnel-native/promises';
+import {
+  type Callback,
+  type Connection,
+  type Forward,
+  SO_LINGER,
+  type SSHTunnelOptions,
+  SSHTunnel,
+  type SessionsOptions,
+  type TunnelSocket,
+  getsockopt,
+} from 'sshtunnel-native/promises';
 
 const { signal } = new AbortController();
 
+const sessions: SessionsOptions = { max: 4 };
+const options: SSHTunnelOptions = { host: 'bastion', forwardHost: 'db', forwardPort: 5432, signal, sessions };
+export type Unused = Callback<Connection>;
+
 async function program() {
-  const tunnel = new SSHTunnel({ host: 'bastion', forwardHost: 'db', forwardPort: 5432, signal });
+  const tunnel = new SSHTunnel(options);
   await tunnel.startListening({ signal });
   const linger: boolean = await tunnel.getLinger();
   await tunnel.setLinger(linger);
@@ -18,6 +32,7 @@ async function program() {
   tunnel.setLinger(true, () => {});
   const forward: Forward = await tunnel.forwardLocal({ forwardHost: 'web', forwardPort: 80, signal });
   const { opened } = await forward.stats();
+  const disposable: AsyncDisposable[] = [forward, tunnel];
   await forward.stop();
   const socket = await tunnel.dial('cache', 6379, { signal });
   socket.write(String(opened));
@@ -33,6 +48,16 @@ async function program() {
   for await (const [error] of on(tunnel, 'error')) console.log(error, end);
   const reports = await tunnel.close({ timeout: 1000, signal });
   console.log(reports[0]?.bytesUp, blocking);
+  // What takes no callback is as in sshtunnel-native.
+  const state: 'ready' | undefined = tunnel.state === 'ready' ? tunnel.state : undefined;
+  // @ts-expect-error read only
+  tunnel.listening = true;
+  const connectors: (() => TunnelSocket)[] = [tunnel.connector('db', 5432), tunnel.connector({ path: '/run/db' })];
+  // @ts-expect-error a target
+  tunnel.connector();
+  const same: SSHTunnel = tunnel.unref().on('close', () => {});
+  const forwards: Forward[] = same.forwards();
+  void [state, connectors, forwards, tunnel.localPort, tunnel.configNotices[0]?.line, tunnel.httpAgent(), disposable];
   const { l_linger } = await getsockopt(1, SO_LINGER);
   return l_linger;
 }

@@ -4,12 +4,16 @@ import { spawnSync } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import ts from 'typescript';
 
 import * as tunnels from '../../index.js';
+import { ROOT } from '../helpers/process.mjs';
+
+const CONFIG = join(ROOT, 'tsconfig.docs.json');
 
 const declarations = new URL('../../index.d.ts', import.meta.url);
 const source = ts.createSourceFile('index.d.ts', readFileSync(declarations, 'utf8'), ts.ScriptTarget.Latest, true);
@@ -29,6 +33,35 @@ test('a valid strict program compiles, and an invalid one does not', () => {
   assert.equal(stdout, '');
   assert.equal(status, 0);
 });
+
+/** The exports of a declaration file, and the members of those that are classes, interfaces or objects, each with its name. */
+function documented(file) {
+  const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(CONFIG, ts.sys.readFile).config, ts.sys, ROOT);
+  const program = ts.createProgram([join(ROOT, file)], options);
+  const checker = program.getTypeChecker();
+  const ours = ({ declarations }) =>
+    declarations?.some((it) => dirname(it.getSourceFile().fileName) === dirname(CONFIG));
+  const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(join(ROOT, file))));
+  const found = exported.flatMap((symbol) => {
+    const target = symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
+    const type = target.flags & ts.SymbolFlags.Type && checker.getDeclaredTypeOfSymbol(target);
+    const isObject = type && type.flags & ts.TypeFlags.Object;
+    const members = isObject ? type.getProperties().filter(ours) : [];
+    return [[symbol.name, target], ...members.map((member) => [`${symbol.name}.${member.name}`, member])];
+  });
+  return found.map(([name, symbol]) => [name, ts.displayPartsToString(symbol.getDocumentationComment(checker))]);
+}
+
+for (const file of ['index.d.ts', 'promises.d.ts', 'tunnel-ssh.d.ts']) {
+  test(`an editor shows a text for every export of ${file} and every member`, () => {
+    const texts = documented(file);
+    assert.deepEqual(
+      texts.filter(([, text]) => text === '').map(([name]) => name),
+      [],
+    );
+    if (file !== 'tunnel-ssh.d.ts') assert.match(new Map(texts).get('SSHTunnel.state'), /^What the tunnel is doing/);
+  });
+}
 
 test('the class has exactly the declared members', () => {
   const { prototype } = tunnels.SSHTunnel;
