@@ -18,7 +18,7 @@ class PromisesTunnel extends SSHTunnel {
 }
 definePromised(PromisesTunnel, ['dial']);
 
-// Their names are those that users know.
+// Users know the classes by the names of their base classes.
 for (const Class of [PromisesConnection, PromisesForward, PromisesTunnel])
   Object.defineProperty(Class, 'name', { value: Object.getPrototypeOf(Class).name });
 

@@ -49,7 +49,7 @@ class TunnelSockets {
     this.#sockets.delete(end.connectionId);
   }
 
-  /** A connection gets another Linger, of which the addon does not know if its socket is destroyed and still writes. */
+  /** A connection gets another Linger. The addon does not learn of it while a destroyed socket still writes. */
   lingerChanged(connectionId, packed) {
     const socket = this.#sockets.get(connectionId);
     if (socket !== undefined) lingerChanged(socket, packed);

@@ -51,7 +51,7 @@ for (const [name, flags] of [
     const port = await freePort();
     const spec = `127.0.0.1:${port}:127.0.0.1:${target.port}`;
     cleanUp(t, spec);
-    // The pipes have to end, or whoever reads them would wait for the tunnel.
+    // The pipes have to end: a program that reads them would otherwise wait for the tunnel.
     const ended = await setting.start(t, [...flags, '-L', spec]).end();
     assert.deepEqual(ended, { status: 0, stdout: '', stderr: '' });
     await answers(port);

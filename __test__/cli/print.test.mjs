@@ -70,7 +70,7 @@ test('-G prints what ssh -G prints of the supported directives', async (t) => {
   assert.match(stdout, /^linger 5$/m);
 });
 
-test('-Q lists algorithms, of which ssh knows all but its newest', async (t) => {
+test('-Q lists algorithms that ssh has, too, except the newest', async (t) => {
   for (const name of [
     'cipher',
     'cipher-auth',

@@ -11,7 +11,7 @@ import { Target, behaviors } from './peers.mjs';
 import { ROOT } from './process.mjs';
 
 const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
-/** Compiled code would be kept in the home of whoever runs the tests. */
+/** Without it, compiled code would be kept in the home folder of the user who runs the tests. */
 const NO_CACHE = { NODE_DISABLE_COMPILE_CACHE: '1' };
 
 /** A target for the test: an echo, unless it is given another behavior. */

@@ -15,7 +15,7 @@ const sockets = (options) => {
   return [net.connect(place), tunnel.dial(place)];
 };
 
-/** Every name on a prototype of net.Socket, but those that begin with an underscore, which are Node's own. */
+/** The names on the prototypes of net.Socket, without Node's own, which begin with an underscore. */
 function memberNames() {
   const names = new Set();
   for (let at = net.Socket.prototype; at !== Object.prototype; at = Object.getPrototypeOf(at))

@@ -33,7 +33,7 @@ export function npmProject() {
   const scratch = mkdtempSync(join(kept, '.project-'));
   try {
     for (const name of MANIFESTS) copyFileSync(join(SOURCE, name), join(scratch, name));
-    // No script: these packages work without those that they have, and some would be compiled.
+    // No install scripts: the packages work without them, and some would compile code.
     const args = ['ci', '--no-audit', '--no-fund', '--ignore-scripts', '--prefer-offline', '--loglevel', 'error'];
     const windows = process.platform === 'win32';
     const { status, stderr } = spawnSync('npm', args, { cwd: scratch, encoding: 'utf8', shell: windows });

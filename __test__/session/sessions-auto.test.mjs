@@ -165,7 +165,7 @@ test('connections do not wait long for a session that does not come up', async (
   noErrors(it);
 });
 
-test('the failure of a further session ends no connection, also of those that wait', async (t) => {
+test('the failure of a further session ends no connection, open or waiting', async (t) => {
   const own = await start(t);
   const it = await openAuto(t, own);
   own.authorizeNobody();

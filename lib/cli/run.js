@@ -11,7 +11,7 @@ const { FAILED } = require('./status.js');
 const OUTPUT_TIMEOUT = 2000;
 const FORCED_OUTPUT_TIMEOUT = 500;
 
-/** Whoever asks the user; undefined where nobody can. */
+/** What asks the user; undefined if there is no way to ask. */
 function openAsker() {
   const open = () => Terminal.open();
   const { DISPLAY, SSH_ASKPASS_REQUIRE: required, WAYLAND_DISPLAY } = process.env;

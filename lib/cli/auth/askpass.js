@@ -41,7 +41,7 @@ class Askpass {
   }
 
   /**
-   * Whoever asks the user: the program, the terminal, or nobody.
+   * What asks the user: the program, the terminal, or nothing.
    * @param {Record<string, string | undefined>} variables of the environment
    * @param {() => import('./terminal.js').Terminal | undefined} openTerminal
    * @returns {Askpass | import('./terminal.js').Terminal | undefined}
