@@ -1793,9 +1793,9 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
 
   /**
    * Opens a local port for each server of a URL, as {@link SSHTunnel.forwardLocal} does, and completes with the same URL
-   * whose servers are `127.0.0.1` and these ports. A further call with the same server uses its port again. User,
-   * password, path and parameters stay as they are. Several servers are separated by commas, as in the URLs of
-   * PostgreSQL and MongoDB. The usual ports of common schemes may be omitted.
+   * whose servers are `127.0.0.1` and these ports. A server has one port, also in further calls. User, password, path
+   * and parameters stay as they are. Several servers are separated by commas, as in the URLs of PostgreSQL and MongoDB.
+   * The usual ports of common schemes may be omitted.
    *
    * With TLS, a client checks the certificate against the name in the URL, which is an address here: give it the true
    * name by its own option (`servername`), or use {@link SSHTunnel.connector}. Drivers of MongoDB that look for the

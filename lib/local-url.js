@@ -111,7 +111,8 @@ class LocalUrls {
   open(settler, text) {
     const url = new LocalUrl(text);
     const keys = url.targets.map(keyOf);
-    const missing = url.targets.filter((_, index) => !this.#forwards.get(keys[index])?.listening);
+    const isMissing = (key, index) => keys.indexOf(key) === index && !this.#forwards.get(key)?.listening;
+    const missing = url.targets.filter((_, index) => isMissing(keys[index], index));
     let failure;
     const opened = [];
     const took = (error, forward) => {
@@ -146,6 +147,6 @@ class LocalUrls {
   }
 }
 
-const keyOf = ({ host, port }) => `${host}:${port}`;
+const keyOf = ({ host, port }) => `${host.toLowerCase()}:${port}`;
 
 module.exports = { LocalUrl, LocalUrls };

@@ -73,6 +73,11 @@ const REQUESTS = {
     });
     return client.request({ path: '/', method: 'GET' }).finally(() => client.destroy());
   },
+  'undici with a socket that is not connected yet': ({ dial }) => {
+    const { Client } = require('undici');
+    const client = new Client('http://h', { connect: (_, done) => process.nextTick(done, null, dial()) });
+    return client.request({ path: '/', method: 'GET' }).finally(() => client.destroy());
+  },
   ws: ({ tunnel, port }) => {
     const WebSocket = require('ws');
     return once(new WebSocket(`ws://127.0.0.1:${port}/`, { agent: tunnel.httpAgent() }), 'open');
@@ -135,7 +140,7 @@ for (const [name, request] of Object.entries(REQUESTS)) {
     const { tunnel, eventLog } = withoutForward(t, server.login);
     const failing = fail(tunnel, target.port, request);
     const peer = await target.next();
-    // Those that wait for the server's greeting send nothing.
+    // Drivers that wait for the server's greeting send nothing.
     if (!['mysql2', 'nodemailer'].includes(name)) await peer.received(1);
     server.killSessions();
     const { error, sockets } = await failing;

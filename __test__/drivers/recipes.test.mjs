@@ -16,7 +16,7 @@ import tls from 'node:tls';
 import { test } from '../helpers/bounded.mjs';
 import { findProgram } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MongoServer, startReplicaSet } from '../helpers/mongo-server.mjs';
+import { MongoServer, startReplicaSet, startRouters } from '../helpers/mongo-server.mjs';
 import { NamedHosts } from '../helpers/named-hosts.mjs';
 import { npmProject } from '../helpers/npm-project.mjs';
 import { ROOT, run } from '../helpers/process.mjs';
@@ -82,13 +82,14 @@ async function startGrpc() {
 }
 
 const bson = require('bson');
-const [postgres, mariadb, redis, cluster, mongo, mongoSet, smtp, grpc] = await Promise.all([
+const [postgres, mariadb, redis, cluster, mongo, mongoSet, routers, smtp, grpc] = await Promise.all([
   Postgres.start(),
   MariaDb.start(),
   Redis.start(),
   RedisCluster.start(REDIS_NODES, PASSWORD),
   MongoServer.start(bson),
   startReplicaSet(bson, 'rs0', MONGO_SET),
+  startRouters(bson, 2),
   SmtpServer.start(certificate, PASSWORD),
   startGrpc(),
 ]);
@@ -114,7 +115,7 @@ const PORTS = {
 after(async () => {
   for (const server of listening) server.close();
   for (const server of listening) server.closeAllConnections?.();
-  const services = [postgres, mariadb, redis, cluster, mongo, mongoSet, smtp, grpc, inner];
+  const services = [postgres, mariadb, redis, cluster, mongo, mongoSet, ...routers, smtp, grpc, inner];
   await Promise.all(services.map((service) => service.stop()));
   files.remove();
 });
@@ -123,31 +124,71 @@ const page = readFileSync(join(ROOT, 'docs', 'recipes.md'), 'utf8');
 const [preamble, ...recipes] = [...page.matchAll(/^```js\n(.*?)^```/gms)].map(([, program]) => program);
 
 const EVERY_KEY = { REDIS_PASSWORD: PASSWORD };
-const REDIS = { REDIS_PASSWORD: redis.password };
 const cut = (names) => names.map((name) => `${name}:6379`);
+const { PGUSER, PGPASSWORD, PGDATABASE } = postgres.environment;
+const POSTGRES = { DATABASE_URL: `postgres://${PGUSER}:${PGPASSWORD}@db.internal/${PGDATABASE}` };
+const MARIADB = { DATABASE_URL: `mysql://app:${mariadb.password}@db.internal/app` };
+const MONGOS = Object.fromEntries(routers.map(({ port }, at) => [`mongos-${at + 1}.internal:27017`, port]));
+
+/** The most lines of a program that connects a database or an HTTP client, with its imports. */
+const MAX_LINES = 6;
 
 /**
  * The recipes, by a text that only one of them has.
  * - `prints`: what it prints; `hosts`: the names that it connects to through the tunnel
+ * - `isShort`: whether it has at most MAX_LINES
  */
 const RECIPES = {
-  'pg.Pool': { prints: /^42\n$/, hosts: ['db.internal:5432'], env: postgres.environment },
-  "from 'postgres'": { prints: /^42\n$/, hosts: ['db.internal:5432'], env: postgres.environment },
-  'mysql2/promise': { prints: /^42\n$/, hosts: ['db.internal:3306'], env: { MYSQL_PASSWORD: mariadb.password } },
+  connectionString: { prints: /^42\n$/, hosts: ['db.internal:5432'], env: POSTGRES, isShort: true },
+  'new pg.Pool({ stream': {
+    prints: /^42\n$/,
+    hosts: ['db.internal:5432'],
+    env: postgres.environment,
+    isShort: true,
+  },
+  'postgres({ socket': { prints: /^42\n$/, hosts: ['db.internal:5432'], env: postgres.environment },
+  'postgres(await': { prints: /^42\n$/, hosts: ['db.internal:5432'], env: postgres.environment },
+  'createPool(await': { prints: /^42\n$/, hosts: ['db.internal:3306'], env: MARIADB, isShort: true },
+  'createPool({ stream': {
+    prints: /^42\n$/,
+    hosts: ['db.internal:3306'],
+    env: { MYSQL_PASSWORD: mariadb.password },
+    isShort: true,
+  },
   "from 'knex'": { prints: /^42\n$/, hosts: ['db.internal:5432'], env: postgres.environment },
-  "from 'typeorm'": { prints: /^42\n$/, hosts: ['db.internal:5432'], env: postgres.environment },
+  "from 'typeorm'": { prints: /^42\n$/, hosts: ['db.internal:5432'], env: POSTGRES },
+  spawnSync: { prints: /^42\n$/, hosts: ['db.internal:5432'], env: postgres.environment },
   directConnection: {
     prints: /^42\n$/,
     hosts: ['mongo-1.internal:27017'],
     ports: { 'mongo-1.internal:27017': mongo.port },
+    isShort: true,
   },
+  'mongos-1': { prints: /^42\n$/, hosts: Object.keys(MONGOS), ports: MONGOS, isShort: true },
   replicaSet: { prints: /^42\n$/, hosts: MONGO_SET, ports: mongoSet.ports },
-  'new Redis(': { prints: /^42\n$/, hosts: ['redis.internal:6379'], env: REDIS },
-  createClient: { prints: /^42\n$/, hosts: ['redis.internal:6379'], env: REDIS },
+  'new Redis(await': {
+    prints: /^42\n$/,
+    hosts: ['redis.internal:6379'],
+    env: { REDIS_URL: `redis://:${redis.password}@redis.internal` },
+    isShort: true,
+  },
+  'class Connector': {
+    prints: /^OK 42\n$/,
+    hosts: ['redis.internal:6379'],
+    env: { REDIS_PASSWORD: redis.password },
+    isShort: true,
+  },
+  createClient: {
+    prints: /^42\n$/,
+    hosts: ['redis.internal:6379'],
+    env: { REDIS_URL: `redis://:${redis.password}@redis.internal` },
+  },
   natMap: { prints: /^30\n$/, hosts: cut(REDIS_NODES), env: EVERY_KEY },
   createCluster: { prints: /^30\n$/, hosts: cut(REDIS_NODES), env: EVERY_KEY },
   dnsLookup: { prints: /^30\n$/, hosts: cut(REDIS_NODES), env: EVERY_KEY },
   'https.get': { prints: /^200 api\.internal\/status\n$/, hosts: ['api.internal:443'] },
+  'fetch(await': { prints: /^200 127\.0\.0\.1:\d+\/status\n$/, hosts: ['api.internal:80'], isShort: true },
+  "new Client('http": { prints: /^200 api\.internal\/status\n$/, hosts: ['api.internal:80'], isShort: true },
   buildConnector: {
     prints: /^(200 api\.internal\/status\n){2}$/,
     hosts: ['api.internal:443', 'api.internal:80'],
@@ -165,10 +206,11 @@ const RECIPES = {
   HTTPAgent: { prints: /^200 api\.internal\/status\n$/, hosts: ['inner.internal:22'], env: { SSH_PASSWORD: PASSWORD } },
 };
 
-for (const [text, { prints, hosts, env, ports }] of Object.entries(RECIPES)) {
+for (const [text, { prints, hosts, env, ports, isShort }] of Object.entries(RECIPES)) {
   test(`docs/recipes.md: the program with ${text} prints its answer and exits`, { timeout: 60_000 }, async (t) => {
     const [recipe, ...others] = recipes.filter((program) => program.includes(text));
     assert.equal(others.length, 0);
+    if (isShort) assert.ok(recipe.match(/^.+$/gm).length <= MAX_LINES, recipe);
     const named = await NamedHosts.start({ ...PORTS, ...ports });
     t.after(() => named.stop());
     const login = { "'bastion.example'": `'127.0.0.1', port: ${named.port}`, "'me'": "'user'" };

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after } from 'node:test';
+import { promisify } from 'node:util';
 
 import { LocalUrl } from '../../lib/local-url.js';
 import { test } from '../helpers/bounded.mjs';
@@ -99,6 +100,22 @@ test('each server has one port, which is used again', async (t) => {
   await tunnel.forwards()[0].promises.stop();
   const [anew] = portsOf(await tunnel.promises.localUrl(`redis://127.0.0.1:${first.port}/0`));
   assert.equal(await refuses(anew), false);
+});
+
+test('a server that a URL names twice has one port, in every form of the call', async (t) => {
+  const target = await Target.start(behaviors.echo());
+  t.after(() => target.stop());
+  const url = `mongodb://localhost:${target.port},LOCALHOST:${target.port}/`;
+  for (const open of [
+    (tunnel) => tunnel.promises.localUrl(url),
+    (tunnel) => promisify(tunnel.localUrl).call(tunnel, url),
+    (tunnel) => tunnel.localUrl(url),
+  ]) {
+    const { tunnel } = withoutForward(t, server.login);
+    const [port, same] = portsOf(await open(tunnel));
+    assert.equal(port, same);
+    assert.equal(tunnel.forwards().length, 1);
+  }
 });
 
 test('callbacks come in the order of the calls, and a blocking call returns the URL', async (t) => {

@@ -129,3 +129,10 @@ export async function startReplicaSet(bson, setName, hosts) {
     stop: () => Promise.all(members.map((member) => member.stop())),
   };
 }
+
+/** The routers of a sharded cluster. */
+export function startRouters(bson, count) {
+  const documents = [];
+  const describe = { isWritablePrimary: true, msg: 'isdbgrid' };
+  return Promise.all(Array.from({ length: count }, () => MongoServer.start(bson, { describe, documents })));
+}
