@@ -7,7 +7,7 @@ import { ensureDebian } from '../__test__/helpers/ensure-sshd.mjs';
 import { startProgram } from './programs.mjs';
 
 /** Debian's Python, which finds Debian's packages; another one may precede it in PATH. */
-const PYTHON = '/usr/bin/python3';
+export const PYTHON = '/usr/bin/python3';
 
 /** The output of a Python program, or null if it fails. */
 function ask(program) {

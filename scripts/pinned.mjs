@@ -39,15 +39,18 @@ export function pinnedTool({ name, crate = name, version, pinned }) {
 }
 
 /**
- * Installs packages of PyPI in the environment of Python for tools.
+ * Installs packages of PyPI in the environment of Python for tools, or in a folder.
  * @param {string} pinned a file of this folder with their digests
+ * @param {string} [folder] for another Python, by its PYTHONPATH
  * @returns {boolean} whether that is possible here
  */
-export function installPython(pinned) {
+export function installPython(pinned, folder) {
   if (!ensurePython()) return false;
   const options = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary=:all:', '--require-hashes'];
   const requirements = ['--requirement', join(ROOT, 'scripts', pinned)];
-  return run(join(TOOLS, SCRIPTS, 'python'), ['-m', 'pip', 'install', ...options, ...requirements]).status === 0;
+  const target = folder === undefined ? [] : ['--target', folder, '--upgrade'];
+  const install = ['-m', 'pip', 'install', ...options, ...target, ...requirements];
+  return run(join(TOOLS, SCRIPTS, 'python'), install).status === 0;
 }
 
 /** Whether the environment of Python for tools is there or can be made; Debian has the module in a package of its own. */

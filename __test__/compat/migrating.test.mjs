@@ -1,31 +1,36 @@
-// The programs in docs/migrating.md work as printed, except for names and ports.
+// The programs in docs/migrating.md work as printed, except for names and ports; so do the
+// programs that they replace.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-import ssh2 from 'ssh2';
-
-import { SSHTunnel } from '../../index.js';
+import { SSHTunnel } from '../../promises.js';
 import { test } from '../helpers/bounded.mjs';
+import { freePort } from '../helpers/daemon.mjs';
 import { findProgram } from '../helpers/ensure-sshd.mjs';
 import { Target, behaviors, connect, refusingPort } from '../helpers/peers.mjs';
-import { ROOT } from '../helpers/process.mjs';
+import { ROOT, run } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { KnownHosts } from '../helpers/trust.mjs';
 import { ask, close, happened } from '../helpers/tunnel-ssh.mjs';
+import { NamedHosts } from '../helpers/named-hosts.mjs';
+import { npmProject } from '../helpers/npm-project.mjs';
+import { pythonSshtunnel } from '../helpers/python-sshtunnel.mjs';
+import { Api, Postgres } from '../helpers/services.mjs';
 
-const sshd = await Sshd.start();
-const target = await Target.start(behaviors.echo());
+const project = npmProject();
+const python = pythonSshtunnel();
+const [sshd, target] = await Promise.all([Sshd.start(), Target.start(behaviors.echo())]);
+const [postgres, api] = await Promise.all([Postgres.start(), Api.start()]);
 const files = new KnownHosts();
 after(async () => {
-  await Promise.all([sshd.stop(), target.stop()]);
+  await Promise.all([sshd, target, postgres, api].map((service) => service.stop()));
   files.remove();
 });
 
@@ -48,30 +53,54 @@ test('docs/migrating.md: createTunnel under its own name', async () => {
   const require = createRequire(import.meta.url);
   const forwardOptions = { dstAddr: '127.0.0.1', dstPort: target.port };
   const variables = { require, tunnelOptions: {}, serverOptions: {}, sshOptions: sshd.login, forwardOptions };
-  const server = await live('createTunnel', variables, 'server');
+  const server = await live('sshtunnel-native/tunnel-ssh', variables, 'server');
   await ask(server.address().port);
   await close(server);
 });
 
-test('docs/migrating.md: forwardOut and its replacement', async () => {
-  const client = new ssh2.Client();
-  let server;
-  const variables = {
-    net: { createServer: (listener) => (server = net.createServer(listener)) },
-    client,
-    config: sshd.login,
-  };
-  const ready = happened(client, 'ready');
-  await live('forwardOut', variables, 'undefined');
-  await ready;
-  await ask(server.address().port);
-  await close(server);
-  client.end();
+const ANSWER = { prints: /^42\n$/, hosts: ['db.internal:5432'] };
+const STATUS = { prints: /200 .*"path": "\/status"/s, hosts: ['api.internal:80'] };
 
-  const tunnel = await live('new SSHTunnel', { SSHTunnel, config: sshd.login }, 'tunnel');
-  await ask(tunnel.localPort);
-  await tunnel.close();
-});
+/** The sections with two programs, by the text of their headings: what both print, and the names that they connect to. */
+const PAIRS = { 'tunnel-ssh': ANSWER, "ssh2's forwardOut": ANSWER, 'node-ssh': STATUS, "Python's sshtunnel": STATUS };
+
+/** Runs a program of the page with these servers, in a folder with the packages; returns its lines. */
+async function runProgram(t, { language, program }, { prints, hosts }) {
+  const named = await NamedHosts.start({ 'db.internal:5432': postgres.port, 'api.internal:80': api.port });
+  t.after(() => named.stop());
+  const fitting = [
+    ["host: 'bastion.example'", `host: '127.0.0.1', port: ${named.port}`],
+    ["username: 'me'", "username: 'user'"],
+    ['"bastion.example", 22', `"127.0.0.1", ${named.port}`],
+    ['ssh_username="me"', 'ssh_username="user"'],
+    [/\b15432\b/g, String(await freePort())],
+  ].reduce((text, [from, to]) => text.replace(from, to), program);
+  const isPython = language === 'python';
+  const [command, args] = isPython ? [python.python, ['-c']] : [process.execPath, ['--input-type=module', '--eval']];
+  const env = { ...process.env, ...postgres.environment, ...named.environment, ...(isPython && python.environment) };
+  const { code, late, stdout, stderr } = await run(command, [...args, fitting], { cwd: project, env, timeout: 30_000 });
+  assert.deepEqual([code, late], [0, false], stderr);
+  assert.match(stdout, prints);
+  assert.deepEqual([...new Set(named.used)], hosts);
+  return program.match(/^.*\S.*$/gm).length;
+}
+
+for (const [name, expected] of Object.entries(PAIRS)) {
+  test(`docs/migrating.md: the program with ${name} and ours do the same, and ours is no longer`, async (t) => {
+    if (project === null) return t.skip('its package cannot be installed');
+    const [, section] = page.split(`\n## From ${name}\n`);
+    const [theirs, ours] = section.split('\nbecomes\n');
+    const [before, after] = [theirs, ours].map((text) => {
+      const [, language, program] = /^```(\w+)\n(.*?)^```/ms.exec(text);
+      return { language, program };
+    });
+    assert.ok(after.program.includes('sshtunnel-native/promises') && !before.program.includes('sshtunnel-native'));
+    const lines = await runProgram(t, after, expected);
+    if (before.language === 'python' && python === null) return t.skip('there is no sshtunnel of Python');
+    const others = await runProgram(t, before, expected);
+    assert.ok(lines <= others, `${lines} lines in place of ${others}`);
+  });
+}
 
 /** An ssh_config file with a server under the name in the page. */
 function configFile() {
