@@ -37,8 +37,18 @@ class Abortion {
     this.#aborted = signals.find(({ aborted }) => aborted);
   }
 
+  /** @param {(AbortSignal | undefined)[]} signals @returns {Abortion | undefined} undefined if there is no signal */
+  static of(...signals) {
+    const given = signals.filter((signal) => signal !== undefined);
+    return given.length > 0 ? new Abortion(given) : undefined;
+  }
+
   get isAborted() {
     return this.#aborted !== undefined;
+  }
+
+  throwIfAborted() {
+    if (this.isAborted) throw this.error;
   }
 
   get error() {

@@ -28,11 +28,12 @@ class TunnelSockets {
 
   /**
    * @param {any} wanted the target, and the options of the socket
-   * @param {import('./abort.js').Abortion} abortion destroys the socket until it is connected
+   * @param {import('./abort.js').Abortion | undefined} abortion destroys the socket until it is connected
    */
   dial(wanted, abortion) {
     const socket = dial(this.#handle, wanted, this.#ask);
     this.#sockets.set(socket.connectionId, socket);
+    if (abortion === undefined) return socket;
     abortion.follow(() => socket.destroy(abortion.error));
     const settled = () => abortion.stop();
     return socket.once('connect', settled).once('close', settled);

@@ -3,7 +3,7 @@
 const { AsyncResource } = require('node:async_hooks');
 const { EventEmitter, once } = require('node:events');
 
-const { Abortion } = require('./abort.js');
+const { Abortion, checkSignal } = require('./abort.js');
 const { Connection } = require('./connection.js');
 const diagnostics = require('./diagnostics.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
@@ -29,9 +29,6 @@ const PARTS = Symbol('parts');
 
 /** Forwards that have ended and are not looked for yet. */
 const MIN_FORWARDS = 32;
-
-/** @type {AbortSignal[]} */
-const NO_SIGNALS = [];
 
 const itself = (value) => value;
 const nothing = () => undefined;
@@ -93,12 +90,12 @@ class SSHTunnel extends EventEmitter {
         setIdleTimeout: (tunnel, settler, idleTimeout) =>
           tunnel.#call(settler, Method.SetIdleTimeout, check.checkMilliseconds(idleTimeout, 'idleTimeout')),
         connect: (tunnel, settler, options) => {
-          const signals = tunnel.#signals(check.checkAbortOptions(options, 'connect'));
-          tunnel.#connecting('connect', settler).#call(settler, Method.Connect, 0, { signals });
+          const abortion = tunnel.#abortion(check.checkAbortOptions(options, 'connect'));
+          tunnel.#connecting('connect', settler).#call(settler, Method.Connect, 0, { abortion });
         },
         startListening: (tunnel, settler, options) => {
-          const signals = tunnel.#signals(check.checkAbortOptions(options, 'startListening'));
-          tunnel.#connecting('startListening', settler).#call(settler, Method.StartListening, 0, { signals });
+          const abortion = tunnel.#abortion(check.checkAbortOptions(options, 'startListening'));
+          tunnel.#connecting('startListening', settler).#call(settler, Method.StartListening, 0, { abortion });
         },
         stopListening: (tunnel, settler) => tunnel.#call(settler, Method.StopListening),
         forwardLocal: (tunnel, settler, options) =>
@@ -184,8 +181,8 @@ class SSHTunnel extends EventEmitter {
 
   #dial(host, port, options) {
     const { signal, ...wanted } = check.checkDial(host, port, options);
-    const abortion = new Abortion(this.#signals(signal));
-    if (abortion.isAborted) throw abortion.error;
+    const abortion = this.#abortion(signal);
+    abortion?.throwIfAborted();
     this.#subscriptions.look();
     this.#connecting('dial', nothing);
     return this.#sockets.dial(wanted, abortion);
@@ -240,12 +237,11 @@ class SSHTunnel extends EventEmitter {
   }
 
   /** Calls the addon, and settles as `settler` says. */
-  #call(settler, method, number = 0, { result = itself, linger = 0, forward = undefined, signals = NO_SIGNALS } = {}) {
+  #call(settler, method, number = 0, { result = itself, linger = 0, forward = undefined, abortion = undefined } = {}) {
     this.#subscriptions.look();
     if (settler !== undefined)
-      return enqueue(this, this.#handle, { method, number, linger, forward, signals }, settler, result);
-    const abortion = new Abortion(signals);
-    if (abortion.isAborted) throw abortion.error;
+      return enqueue(this, this.#handle, { method, number, linger, forward, abortion }, settler, result);
+    abortion?.throwIfAborted();
     const outcome = using(() => {
       const outcome = binding.call(this.#handle, method, number, linger, forward);
       this.#lifetime.refresh();
@@ -273,10 +269,10 @@ class SSHTunnel extends EventEmitter {
   }
 
   #startForward(name, settler, forward, signal) {
-    const signals = this.#signals(check.checkSignal(signal, 'options.signal'));
+    const abortion = this.#abortion(checkSignal(signal, 'options.signal'));
     return this.#connecting(name, settler).#call(settler, Method.StartForward, 0, {
       forward,
-      signals,
+      abortion,
       result: (info) => {
         const forward = new this.#parts.Forward(info, this.#ask, (id) => this.#findForward(id));
         this.#forwards.set(forward.forwardId, forward);
@@ -301,7 +297,7 @@ class SSHTunnel extends EventEmitter {
 
   /** The limit is in milliseconds, -1 for none. */
   #close(settler, { limit, signal }) {
-    const signals = signal === undefined ? NO_SIGNALS : [signal];
+    const abortion = Abortion.of(signal);
     const collected = this.#subscriptions.collectEnds();
     const since = performance.now();
     const result = () => {
@@ -309,17 +305,16 @@ class SSHTunnel extends EventEmitter {
       return collected();
     };
     try {
-      this.#call(settler, Method.Close, limit, { result, signals });
+      this.#call(settler, Method.Close, limit, { result, abortion });
     } catch (error) {
       collected();
       throw error;
     }
   }
 
-  /** The signals that end a call that may connect: its own, and until a session was up, that of the tunnel. */
-  #signals(signal) {
-    if (signal === undefined && this.#signal === undefined) return NO_SIGNALS;
-    return [signal, this.#signal].filter((signal) => signal !== undefined);
+  /** A call that may connect is ended by its own signal and, until a session was up, by that of the tunnel. */
+  #abortion(signal) {
+    return Abortion.of(signal, this.#signal);
   }
 
   /** Before a call that may connect: refuses to block what that needs, and joins the `sock` to the session. */

@@ -6,7 +6,6 @@
 const { AsyncResource } = require('node:async_hooks');
 const { setImmediate } = require('node:timers');
 
-const { Abortion } = require('../abort.js');
 const { Deferred } = require('./calls.js');
 const binding = require('./load.js');
 
@@ -97,14 +96,12 @@ function unhold() {
 }
 
 class Call {
-  /** The signals that can end the call before it is done. @type {Abortion | undefined} */
-  abortion;
-
-  constructor(tunnel, convert, settler) {
+  constructor(tunnel, convert, settler, abortion) {
     // Keeps the tunnel alive during the call; closesocket() has none.
     this.tunnel = tunnel;
     this.convert = convert;
     this.settler = settler;
+    this.abortion = abortion;
     // A promise carries its context by itself. Bound by hand, for AsyncResource.bind() costs much more.
     this.resource =
       settler instanceof Deferred ? undefined : new AsyncResource('SSHTUNNELCALL', { requireManualDestroy: true });
@@ -143,27 +140,24 @@ class Call {
  * Begins a call whose outcome comes later.
  * @param {object} tunnel
  * @param {number} handle
- * @param {{ method: number, number: number, linger: number, forward?: any, signals: AbortSignal[] }} call
+ * @param {{ method: number, number: number, linger: number, forward?: any,
+ *   abortion?: import('../abort.js').Abortion }} call
  * @param {Function | Deferred} settler callbacks are called in the order of the calls, promises settle by themselves
  * @param {(payload: any) => unknown} convert
  */
-function enqueue(tunnel, handle, { method, number, linger, forward, signals }, settler, convert) {
-  const call = new Call(tunnel, convert, settler);
-  const reply = register(call);
+function enqueue(tunnel, handle, { method, number, linger, forward, abortion }, settler, convert) {
+  const reply = register(new Call(tunnel, convert, settler, abortion));
   const inTurn = !(settler instanceof Deferred);
   const reporting = inTurn ? Reporting.InTurn : Reporting.AtOnce;
-  if (signals.length === 0) {
+  if (abortion === undefined) {
     binding.enqueue(handle, method, number, linger, forward, reply, reporting);
-    return;
-  }
-  call.abortion = new Abortion(signals);
-  if (call.abortion.isAborted) {
+  } else if (abortion.isAborted) {
     binding.enqueue(handle, Method.Aborted, 0, 0, undefined, reply, reporting);
-    return;
+  } else {
+    const abortable = inTurn ? Reporting.InTurnAbortable : Reporting.AtOnceAbortable;
+    binding.enqueue(handle, method, number, linger, forward, reply, abortable);
+    abortion.follow(() => binding.abort(handle, reply));
   }
-  const abortable = inTurn ? Reporting.InTurnAbortable : Reporting.AtOnceAbortable;
-  binding.enqueue(handle, method, number, linger, forward, reply, abortable);
-  call.abortion.follow(() => binding.abort(handle, reply));
 }
 
 /**
@@ -172,7 +166,7 @@ function enqueue(tunnel, handle, { method, number, linger, forward, signals }, s
  */
 function closeTaken(handle, written, left) {
   const deferred = new Deferred();
-  const number = register(new Call(undefined, (payload) => payload, deferred));
+  const number = register(new Call(undefined, (payload) => payload, deferred, undefined));
   binding.enqueueClose(link, handle, written, left, number);
   return deferred.promise;
 }

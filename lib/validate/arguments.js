@@ -57,6 +57,5 @@ module.exports = {
   checkConnectionId,
   checkDescriptor,
   checkShutdownOptions,
-  checkSignal,
   checkSocketPath,
 };
