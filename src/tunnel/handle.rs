@@ -95,8 +95,7 @@ impl Tunnel {
     /// Connects to the SSH server. Done when the session is up; at once if it already is. While a
     /// reconnect waits for its time, the next attempt begins now, and the call has its outcome.
     pub fn connect(&self) -> Pending<()> {
-        self.shared.begin_connecting();
-        self.operation(|driver, _, reply| driver.connect(reply))
+        self.connecting_operation(|driver, _, reply| driver.connect(reply))
     }
 
     /// Connects if needed, then binds the configured forward. Done when it forwards connections.
@@ -126,8 +125,9 @@ impl Tunnel {
     }
 
     fn start(&self, id: i64, options: ForwardOptions) -> Pending<ForwardInfo> {
-        self.shared.begin_connecting();
-        self.operation(move |driver, now, reply| driver.start_forward(id, options, reply, now))
+        self.connecting_operation(move |driver, now, reply| {
+            driver.start_forward(id, options, reply, now)
+        })
     }
 
     fn stop(&self, id: i64, method: &'static str) -> Pending<()> {
@@ -142,7 +142,10 @@ impl Tunnel {
         self.shared.begin_connecting();
         let (end, theirs) = dial::stream();
         let dial = Dial { id, end, target, settings: self.settings() };
-        self.send(Box::new(move |driver, now| driver.dial(dial, now)));
+        self.send(Box::new(move |driver, now| {
+            driver.connecting_call();
+            driver.dial(dial, now);
+        }));
         (id, theirs)
     }
 
@@ -223,6 +226,18 @@ impl Tunnel {
         let (reply, pending) = Pending::new();
         self.send(Box::new(move |driver, now| begin(driver, now, reply)));
         pending
+    }
+
+    /// Begins an operation that connects the tunnel if it is not up.
+    fn connecting_operation<T: Send + 'static>(
+        &self,
+        begin: impl FnOnce(&mut Driver, Instant, Reply<T>) + Send + 'static,
+    ) -> Pending<T> {
+        self.shared.begin_connecting();
+        self.operation(|driver, now, reply| {
+            driver.connecting_call();
+            begin(driver, now, reply);
+        })
     }
 
     fn send(&self, command: Command) {

@@ -1,7 +1,7 @@
 //! The state that the handle and the driver of a tunnel share.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::tunnel::{ForwardInfo, Settings};
@@ -24,6 +24,9 @@ pub enum TunnelState {
     Closed,
 }
 
+/// One call in the word of the state.
+const CONNECTING_CALL: u64 = 1 << 8;
+
 impl TunnelState {
     const ALL: [Self; 6] = [
         Self::Idle,
@@ -40,8 +43,9 @@ impl TunnelState {
 pub(crate) struct Shared {
     settings: Mutex<Settings>,
     ready: AtomicBool,
-    /// A [`TunnelState`].
-    state: AtomicU8,
+    /// A [`TunnelState`] in the lowest byte. Above it, the number of calls that connect and that the
+    /// driver has not run yet.
+    state: AtomicU64,
     /// The bound forwards, by id.
     bound: Mutex<BTreeMap<i64, ForwardInfo>>,
     /// The id of the latest connection.
@@ -53,7 +57,7 @@ impl Shared {
         Self {
             settings: Mutex::new(settings),
             ready: AtomicBool::new(false),
-            state: AtomicU8::new(TunnelState::Idle as u8),
+            state: AtomicU64::new(TunnelState::Idle as u64),
             bound: Mutex::default(),
             last_id: AtomicU64::new(0),
         }
@@ -84,25 +88,51 @@ impl Shared {
         self.ready.store(ready, Ordering::Release);
     }
 
-    /// Returns what the tunnel is doing.
+    /// Returns what the tunnel is doing. A tunnel that is not up is connecting from the call on.
     pub(crate) fn state(&self) -> TunnelState {
-        TunnelState::ALL[usize::from(self.state.load(Ordering::Acquire))]
-    }
-
-    pub(crate) fn set_state(&self, state: TunnelState) {
-        self.state.store(state as u8, Ordering::Release);
-    }
-
-    /// Notes that a call is about to connect a tunnel that is not up. The driver then says what it does.
-    pub(crate) fn begin_connecting(&self) {
-        for not_up in [TunnelState::Idle, TunnelState::Closed] {
-            let (from, to) = (not_up as u8, TunnelState::Connecting as u8);
-            let _ = self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed);
+        let word = self.state.load(Ordering::Acquire);
+        let state = TunnelState::ALL[(word % CONNECTING_CALL) as usize];
+        match state {
+            TunnelState::Idle | TunnelState::Closed if word >= CONNECTING_CALL => {
+                TunnelState::Connecting
+            }
+            state => state,
         }
+    }
+
+    /// Notes a call that connects the tunnel if it is not up.
+    pub(crate) fn begin_connecting(&self) {
+        self.state.fetch_add(CONNECTING_CALL, Ordering::AcqRel);
+    }
+
+    /// Sets the state after the driver has run `calls` that connect.
+    pub(crate) fn set_state(&self, state: TunnelState, calls: u64) {
+        let next = |word| Some((word / CONNECTING_CALL - calls) * CONNECTING_CALL + state as u64);
+        let _ = self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
     }
 
     /// Returns the id for a new connection.
     pub(crate) fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_connects_is_seen_until_the_driver_has_run_it() {
+        let shared = Shared::new(Settings::default());
+        shared.begin_connecting();
+        assert_eq!(shared.state(), TunnelState::Connecting);
+        // The driver ends its turn, and has not found the call yet.
+        shared.set_state(TunnelState::Closed, 0);
+        assert_eq!(shared.state(), TunnelState::Connecting);
+        shared.set_state(TunnelState::Ready, 0);
+        assert_eq!(shared.state(), TunnelState::Ready);
+        shared.begin_connecting();
+        shared.set_state(TunnelState::Closed, 2);
+        assert_eq!(shared.state(), TunnelState::Closed);
     }
 }

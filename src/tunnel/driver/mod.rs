@@ -35,6 +35,14 @@ const MAX_COMMANDS: usize = 256;
 /// A session that connects.
 type Connecting = Pin<Box<dyn Future<Output = Result<Session, session::Error>> + Send>>;
 
+/// Whether a tunnel was up since it was made, or since its last `Close` event.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Uptime {
+    NeverUp,
+    Up,
+    Closed,
+}
+
 /// The driver of a tunnel.
 pub(crate) struct Driver {
     config: Arc<Config>,
@@ -61,10 +69,9 @@ pub(crate) struct Driver {
     /// The id of the latest session.
     last_session: SessionId,
     reconnecter: Reconnecter,
-    /// Whether anything was up since the last `Close` event.
-    active: bool,
-    /// Whether there was a `Close` event.
-    closed: bool,
+    uptime: Uptime,
+    /// The calls of this turn that connect.
+    connecting_calls: u64,
     /// When to accept connections again, after too many events were unread.
     accepts_at: Option<Instant>,
     /// Since when connections wait for a further session, and until when.
@@ -96,8 +103,8 @@ impl Driver {
             session_id: None,
             last_session: 0,
             reconnecter: Reconnecter::new(config.reconnect),
-            active: false,
-            closed: false,
+            uptime: Uptime::NeverUp,
+            connecting_calls: 0,
             accepts_at: None,
             crowded_since: None,
             crowded_until: None,
@@ -161,8 +168,18 @@ impl Driver {
 
     /// Reports an event. Who hears of it finds the state that belongs to it.
     fn emit(&self, event: Event) {
-        self.shared.set_state(self.state());
+        self.shared.set_state(self.state(), 0);
         self.observer.event(event);
+    }
+
+    /// Notes that a call which connects is being run.
+    pub(crate) fn connecting_call(&mut self) {
+        self.connecting_calls += 1;
+    }
+
+    fn publish_state(&mut self) {
+        let calls = std::mem::take(&mut self.connecting_calls);
+        self.shared.set_state(self.state(), calls);
     }
 
     fn state(&self) -> TunnelState {
@@ -174,12 +191,12 @@ impl Driver {
             TunnelState::Reconnecting
         } else if self.connecting.is_some() || self.reconnecter.is_under_way() {
             TunnelState::Connecting
-        } else if self.active && !self.is_empty() {
-            TunnelState::Closing
-        } else if self.active || self.closed {
-            TunnelState::Closed
         } else {
-            TunnelState::Idle
+            match self.uptime {
+                Uptime::Up if !self.is_empty() => TunnelState::Closing,
+                Uptime::Up | Uptime::Closed => TunnelState::Closed,
+                Uptime::NeverUp => TunnelState::Idle,
+            }
         }
     }
 }
@@ -206,7 +223,7 @@ impl Turns for Driver {
         }
         self.handle_worker_events(now);
         busy |= self.settle(now);
-        self.shared.set_state(self.state());
+        self.publish_state();
         if busy { Turn::Busy } else { Turn::Idle }
     }
 

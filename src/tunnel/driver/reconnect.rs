@@ -10,7 +10,7 @@ use crate::session::{self, Attempt, Backoff, OpenEarly, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::{ChannelRequest, PendingConnection};
 use crate::tunnel::connection::state::State;
-use crate::tunnel::driver::Driver;
+use crate::tunnel::driver::{Driver, Uptime};
 use crate::tunnel::{Config, Event, Observer};
 
 /// The maximum number of channels that are opened with the authentication. More wait until it is over.
@@ -206,7 +206,7 @@ impl Driver {
 
     fn session_up(&mut self, session: Session, now: Instant) {
         self.add_session(session, now);
-        self.active = true;
+        self.uptime = Uptime::Up;
         self.reconnecter.up(now);
         self.shared.set_ready(true);
         self.emit(Event::Ready);
@@ -247,7 +247,7 @@ impl Driver {
 
     /// Returns whether no session was up since the tunnel was made, or closed.
     pub(crate) fn is_first_session(&self) -> bool {
-        !self.active
+        self.uptime != Uptime::Up
     }
 
     /// Stops connecting.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::cutoff::Limit;
 use crate::tunnel::connection::cause::{Cause, Force};
-use crate::tunnel::driver::Driver;
+use crate::tunnel::driver::{Driver, Uptime};
 use crate::tunnel::pending::{Reply, reply_all};
 use crate::tunnel::pool::supervisor::Supervisor;
 use crate::tunnel::{Error, Event};
@@ -226,12 +226,12 @@ impl Driver {
     /// Ends the shutdown: nothing is left.
     fn closed(&mut self, now: Instant) {
         let replies = self.shutdown.finish();
-        if std::mem::take(&mut self.active) {
-            self.closed = true;
+        if self.uptime == Uptime::Up {
+            self.uptime = Uptime::Closed;
             self.emit(Event::Close);
         }
         self.worker.end_force();
-        self.shared.set_state(self.state());
+        self.publish_state();
         reply_all(replies, &Ok(()));
         let deferred = self.operations.take_deferred();
         for reply in deferred.connecting {
