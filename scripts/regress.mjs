@@ -82,7 +82,7 @@ async function makeKeys() {
   process.exit(1);
 }
 
-/** Runs scripts side by side, long ones first; of those that use the same ports, one at a time. */
+/** Runs scripts side by side, long ones first. Scripts that use the same ports run one at a time. */
 async function runAll(names, keys) {
   const waiting = [...SLOW.filter((name) => names.includes(name)), ...names.filter((name) => !SLOW.includes(name))];
   const judgments = [];

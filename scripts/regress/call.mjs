@@ -1,7 +1,7 @@
 // A command line of ssh, as far as the shim has to understand it: where the remote command begins, which flags say that
 // there is none, and what concerns a shared connection.
 
-/** Flags with a value, those of the command and of ssh. */
+/** Flags with a value, of the command and of ssh. */
 const VALUED = 'BbcDEeFIiJLlmOoPpQRSWw';
 /** Flags of calls without a remote command. */
 const BARE = ['G', 'Q', 'V', 'N', 'W', 'O', 's'];

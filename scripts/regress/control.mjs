@@ -81,7 +81,7 @@ async function main({ args, command, controlPath, persists, folder }) {
   const id = randomUUID();
   const way = command === undefined ? undefined : route(folder);
   const paths = [controlPath, way?.folder].filter((path) => path !== undefined);
-  // Before the command ends: whoever waits for its end may use the paths again.
+  // Before the command ends: a script that waits for its end may use the paths again.
   const remove = () => paths.splice(0).forEach((path) => rmSync(path, { recursive: true, force: true }));
   const end = await startCommand([...args, ...(way?.flags ?? [])], { REGRESS_CALL: id }).ended;
   // A ProxyCommand has the same environment.

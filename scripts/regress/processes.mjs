@@ -1,4 +1,4 @@
-// The processes of a regress script, whoever is their parent: found by their environment, or by the folder of the script
+// The processes of a regress script, whatever their parent: found by their environment, or by the folder of the script
 // in their command line, because sshd writes its title over both.
 
 import { readFileSync, readdirSync } from 'node:fs';

@@ -99,7 +99,7 @@ const KNOWN = {
   'agent-pkcs11': [
     {
       fail: /^ssh connect failed/,
-      why: 'the server refuses the sixth key: keys of files are offered before those of the agent, by ssh after them',
+      why: 'the server refuses the sixth key: keys of files are offered before keys of the agent, by ssh after them',
     },
   ],
   'cert-hostkey': [{ trace: /empty KRL expect success yes$/, why: 'key revocation lists (KRL) refuse every host' }],

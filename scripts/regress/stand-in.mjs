@@ -1,5 +1,5 @@
-// Runs the remote commands of one regress script, in the place of a session of the server: whoever connects to the Unix
-// socket names a command, and gets its streams and its exit status. It knows nothing of SSH.
+// Runs the remote commands of one regress script, in the place of a session of the server: a client of the Unix socket
+// names a command, and gets its streams and its exit status. It knows nothing of SSH.
 //
 //   node scripts/regress/stand-in.mjs FOLDER
 //

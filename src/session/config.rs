@@ -53,9 +53,9 @@ impl Target {
         }
     }
 
-    /// Writes keys that the server has proved to have to a file of known hosts, and removes those that
-    /// it does not have any more, on a blocking thread. Nothing waits for it, and an error does not affect the session: the server announces
-    /// the keys again next time.
+    /// Writes the keys that the server has proved to a file of known hosts, and removes the keys that it
+    /// no longer has, on a blocking thread. Nothing waits for it, and an error does not affect the
+    /// session: the server announces the keys again next time.
     pub(crate) fn update_host_keys(self: &Arc<Self>, keys: HostKeys) {
         let target = self.clone();
         drop(spawn_blocking(move || {

@@ -126,7 +126,7 @@ impl Pump {
         }
     }
 
-    /// Reads at most so many bytes once from the socket, straight into the session's packets.
+    /// Reads at most `most` bytes once from the socket, straight into the session's packets.
     pub(crate) fn read(
         &mut self,
         client: &mut Client,

@@ -231,7 +231,7 @@ impl Trust {
         }
     }
 
-    /// Calls `look` with every line about the host: those of the files in order, then those that the
+    /// Calls `look` with every line about the host: the lines of the files in order, then the lines that the
     /// program prints.
     fn each_line_for(
         &self,

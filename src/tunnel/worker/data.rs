@@ -275,7 +275,7 @@ impl Worker {
         self.session.as_mut()?.bulk_room(channel, now)
     }
 
-    /// Reads one connection: a part of its quantum, or so many bytes if its turn has come. Returns
+    /// Reads one connection: a part of its quantum, or `turn` bytes if its turn has come. Returns
     /// whether there may be more to do at once.
     fn take_from(&mut self, index: usize, turn: Option<usize>, now: Instant) -> bool {
         let Some(session) = &mut self.session else { return false };

@@ -1,9 +1,9 @@
-//! Which connection is read next: those that send little go before those that send much.
+//! Which connection is read next: a connection that sends little goes before one that sends much.
 //!
 //! As in fq_codel, a connection that has been empty goes first, until it has sent a quantum without
-//! becoming empty again. Then it is a bulk connection, and the bulk connections take turns. One that
-//! becomes empty goes first again only after those that waited have had their turns, so that many small
-//! messages cannot keep bulk data from moving.
+//! becoming empty again. Then it is a bulk connection, and the bulk connections take turns. A bulk
+//! connection that becomes empty goes first again only after the others that waited have had their
+//! turns, so that many small messages cannot keep bulk data from moving.
 
 use std::collections::VecDeque;
 

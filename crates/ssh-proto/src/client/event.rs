@@ -56,7 +56,7 @@ pub enum Event {
     Close(ChannelId),
     /// A key exchange has ended; data can be sent again.
     Rekeyed,
-    /// The server has other host keys, of which it has proved the new ones, or fewer: see [`Client::request_host_keys`].
+    /// The host keys of the server have changed; it has proved the new ones: see [`Client::request_host_keys`].
     ///
     /// [`Client::request_host_keys`]: crate::Client::request_host_keys
     HostKeys(HostKeys),

@@ -64,7 +64,7 @@ impl WindowBudget {
         Self { windows: Windows { limit, ..windows }, reserved: 0 }
     }
 
-    /// Returns the window of a new channel, of which the server may use `limit`.
+    /// Returns the window of a new channel. The server may use `limit` of it.
     pub(crate) fn open(&mut self, limit: u32) -> ReceiveWindow {
         let base = self.base();
         let size = if u64::from(base) <= self.available() { base } else { MIN_WINDOW };

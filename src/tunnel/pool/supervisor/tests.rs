@@ -174,7 +174,7 @@ fn a_further_session_is_wanted_when_every_session_is_full() {
     }
     assert!(setup.wants_another());
     setup.connect();
-    // The connecting one takes three, and those that wait count.
+    // The connecting session takes three. Connections that wait count.
     setup.fill(2);
     assert!(!setup.pool.wants_another(0, setup.now));
     assert!(setup.pool.wants_another(1, setup.now));

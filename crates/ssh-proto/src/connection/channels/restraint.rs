@@ -12,7 +12,7 @@ use crate::connection::receive_window::ReceiveWindow;
 const DRAINED: u64 = 32 * 1024;
 
 impl Channels {
-    /// Records the time of a command, for those that follow.
+    /// Records the time of a command, for the commands that follow.
     pub(crate) fn set_clock(&mut self, now: Instant, round_trip: Option<Duration>) {
         self.clock = Some((now, round_trip));
     }
