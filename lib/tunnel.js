@@ -9,7 +9,7 @@ const diagnostics = require('./diagnostics.js');
 const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
 const { Forward } = require('./forward.js');
 const { Lifetime } = require('./lifetime.js');
-const { defineCalls, defineDispose } = require('./native/calls.js');
+const { defineCalls, defineDispose, located } = require('./native/calls.js');
 const { binding, create, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
 const { askConnectionRequest, askHostVerifier, askPrompts } = require('./questions.js');
 const { Subscriptions, followListeners } = require('./subscriptions.js');
@@ -188,6 +188,17 @@ class SSHTunnel extends EventEmitter {
     return this.#sockets.dial(wanted, abortion);
   }
 
+  /** `dial` of promises. */
+  #dialed = async (...target) => {
+    const socket = this.#dial(...target);
+    try {
+      await once(socket, 'connect');
+    } catch (error) {
+      throw located(error, this.#dialed);
+    }
+    return socket;
+  };
+
   httpAgent(options) {
     // Loaded here, because it needs https and thereby TLS, which take longer to load than all the rest.
     const { TunnelAgent } = require('./http-agent.js');
@@ -216,14 +227,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   get promises() {
-    this.#promises ??= SSHTunnel.#promisesOf(this, {
-      dial: async (...target) => {
-        const socket = this.#dial(...target);
-        await once(socket, 'connect');
-        return socket;
-      },
-    });
-    return this.#promises;
+    return (this.#promises ??= SSHTunnel.#promisesOf(this, { dial: this.#dialed }));
   }
 
   ref() {

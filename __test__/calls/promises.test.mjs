@@ -8,7 +8,7 @@ import { after } from 'node:test';
 import * as callbacks from '../../index.js';
 import * as promises from '../../promises.js';
 import { test } from '../helpers/bounded.mjs';
-import { KIB, Target, behaviors, connect, exchange, refuses } from '../helpers/peers.mjs';
+import { KIB, Target, behaviors, connect, exchange, refuses, refusingPort } from '../helpers/peers.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 
 const server = await Sshd.start();
@@ -91,6 +91,26 @@ test('a bad argument rejects, and nothing blocks', async (t) => {
   await assert.rejects(tunnel.connect({ signal: AbortSignal.abort() }), { code: 'ABORT_ERR' });
 });
 
+test('the stack of a rejection leads to the call', async (t) => {
+  const { tunnel } = await open(t, { readyTimeout: 5000 });
+  const nobody = await refusingPort();
+  t.after(() => nobody.stop());
+  const stranger = new promises.SSHTunnel({ ...server.login, username: 'nobody-of-this-name' });
+  for (const [fail, code] of [
+    [async () => await stranger.connect(), 'ERR_SSH_AUTH'],
+    [async () => await stranger.localUrl('redis://cache'), 'ERR_SSH_AUTH'],
+    [async () => await tunnel.dial('127.0.0.1', nobody.port), 'ERR_SSH_OPEN_CONNECT_FAILED'],
+    [async () => await tunnel.disconnect(7), 'ERR_TUNNEL_NO_CONNECTION'],
+    [async () => await tunnel.connect({ signal: AbortSignal.abort() }), 'ABORT_ERR'],
+  ]) {
+    const error = await fail().catch((reason) => reason);
+    assert.equal(error.code, code);
+    const [first, ...frames] = error.stack.split('\n');
+    assert.ok(first.endsWith(error.message.split('\n')[0]), first);
+    assert.match(frames.join('\n'), /at async .*promises\.test\.mjs/);
+  }
+});
+
 test('events.on iterates over the ends of connections', async (t) => {
   const { tunnel } = await open(t);
   await tunnel.startListening();
@@ -103,6 +123,26 @@ test('events.on iterates over the ends of connections', async (t) => {
     assert.equal(value[0].bytesUp, KIB);
   }
   await ends.return();
+});
+
+test('events.on ends with the tunnel, and events.once fails with its error', async (t) => {
+  const { tunnel, target } = await open(t);
+  const forward = await tunnel.forwardLocal({ forwardHost: '127.0.0.1', forwardPort: target.port });
+  const codes = [];
+  const iterated = (async () => {
+    for await (const [{ code }] of on(tunnel, 'disconnected', { close: ['close'] })) codes.push(code);
+  })();
+  const client = await connect(forward.localPort);
+  await exchange(client, KIB);
+  client.end();
+  await tunnel.close();
+  await iterated;
+  assert.deepEqual(codes, ['OK']);
+
+  await tunnel.connect();
+  const ready = once(tunnel, 'listening');
+  server.killSessions();
+  await assert.rejects(ready, { code: 'ERR_SSH_DISCONNECTED' });
 });
 
 test('an agent sends requests through the tunnel', async (t) => {

@@ -45,17 +45,31 @@ function defineCalls(Class, calls, optional = []) {
     Object.defineProperty(Class.prototype, name, { value, configurable: true, writable: true });
   }
   return (target, more = {}) => {
-    const promises = entries.map(({ name, call, arity }) => [
-      name,
-      async (...args) => {
+    const promises = entries.map(({ name, call, arity }) => {
+      const promised = async (...args) => {
         const deferred = new Deferred();
         args.length = arity;
         call(target, deferred, ...args);
-        return deferred.promise;
-      },
-    ]);
+        try {
+          return await deferred.promise;
+        } catch (error) {
+          throw located(error, promised);
+        }
+      };
+      return [name, promised];
+    });
     return Object.freeze({ ...Object.fromEntries(promises), ...more });
   };
+}
+
+/**
+ * Returns the error of a promise with the stack of its caller: it was made in a callback of the addon, which has none.
+ * @param {Error} error
+ * @param {Function} promised the async function that throws it
+ */
+function located(error, promised) {
+  Error.captureStackTrace(error, promised);
+  return error;
 }
 
 /**
@@ -86,4 +100,4 @@ function defineDispose(Class, dispose) {
   Object.defineProperty(Class.prototype, Symbol.asyncDispose, { value, configurable: true, writable: true });
 }
 
-module.exports = { Deferred, defineCalls, defineDispose, definePromised };
+module.exports = { Deferred, defineCalls, defineDispose, definePromised, located };
