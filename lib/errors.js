@@ -43,7 +43,7 @@ function received(value, secret) {
     if (name) return `Received an instance of ${name}`;
     return secret ? 'Received an object' : `Received ${inspect(value, { depth: -1 })}`;
   }
-  if (secret) return `Received type ${typeof value}`;
+  if (secret) return value === '' ? 'Received an empty string' : `Received type ${typeof value}`;
   const text = inspect(value, { colors: false });
   const shown = text.length > MAX_VALUE ? `${text.slice(0, MAX_VALUE - 3)}...` : text;
   return `Received type ${typeof value} (${shown})`;

@@ -15,8 +15,8 @@ export function startExample(t, name, { args = [], env = {} } = {}) {
  * Runs a program of Node.js until the test ends. `line` waits for a line after the ones that were already
  * matched, `port` for the line with the local port, `exit` for the end of the process.
  */
-export function startProgram(t, args, env) {
-  const child = spawn(process.execPath, args, {
+export function startProgram(t, args, env, node = process.execPath) {
+  const child = spawn(node, args, {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -25,7 +25,7 @@ after(() => (home.remove(), Promise.all([server, gateway, postgres, redis, api].
  * Runs the program of a page that contains `text`, with the server of this suite in place of the one that the
  * page names, and further texts replaced. Each text has to occur once.
  */
-function startShown(t, page, text, others, env = {}) {
+function startShown(t, page, text, others, { env = {}, node } = {}) {
   const programs = [...readFileSync(join(ROOT, page), 'utf8').matchAll(/^```js\n(.*?)^```/gms)];
   const [[, program], ...more] = programs.filter(([, it]) => it.includes(text) && it.includes("'bastion.example'"));
   assert.equal(more.length, 0);
@@ -34,12 +34,12 @@ function startShown(t, page, text, others, env = {}) {
     assert.equal(result.split(from).length, 2, from);
     return result.replace(from, to);
   }, program);
-  return startProgram(t, ['--input-type=module', '--eval', replaced], { HOME: home.path, ...env });
+  return startProgram(t, ['--input-type=module', '--eval', replaced], { HOME: home.path, ...env }, node);
 }
 
 const database = (port) => ({ "'db.internal'": `'127.0.0.1'`, 'forwardPort: 5432': `forwardPort: ${port}` });
 
-test('the first program in README.md forwards, and exits on SIGINT', async (t) => {
+test('the program with a local port in README.md forwards, and exits on SIGINT', async (t) => {
   const target = await echo(t);
   const example = startShown(t, 'README.md', 'SIGINT', database(target.port));
   const client = await connect(await example.port());
@@ -50,9 +50,24 @@ test('the first program in README.md forwards, and exits on SIGINT', async (t) =
   assert.deepEqual(await example.exit(), WELL);
 });
 
-test('the program with PostgreSQL in docs/guide.md prints its answer and exits', async (t) => {
-  const example = startShown(t, 'docs/guide.md', 'pg.Pool', database(postgres.port), postgres.environment);
-  await example.line(/^42$/m);
+for (const page of ['README.md', 'docs/guide.md']) {
+  test(`the program with PostgreSQL in ${page} prints its answer and exits`, async (t) => {
+    const { PGUSER, PGPASSWORD, PGDATABASE } = postgres.environment;
+    const url = `postgres://${PGUSER}:${PGPASSWORD}@127.0.0.1:${postgres.port}/${PGDATABASE}`;
+    const example = startShown(t, page, 'pg.Pool', {}, { env: { DATABASE_URL: url } });
+    await example.line(/^42$/m);
+    assert.deepEqual(await example.exit(), WELL);
+  });
+}
+
+test('the program with await using in docs/guide.md prints a response and its report, and exits', async (t) => {
+  const node = `${process.platform}-${process.arch}` === 'linux-x64' && nodeProgram('24.21.0');
+  if (!node) return t.skip('there is no Node.js 24 here');
+  const own = await Api.start();
+  t.after(() => own.stop());
+  const address = { "'api.internal', 8080": `'127.0.0.1', ${own.port}` };
+  const example = startShown(t, 'docs/guide.md', 'await using', address, { node });
+  await example.line(/^HTTP\/1\.1 200 OK[^]*"answer": 1 \}\nOK \d+$/m);
   assert.deepEqual(await example.exit(), WELL);
 });
 
