@@ -1,5 +1,6 @@
 //! One channel: its number, how far its opening and closing have come, and the server's window.
 
+use super::interactive::Asker;
 use super::receive_share::Received;
 use super::receive_window::ReceiveWindow;
 use crate::Error;
@@ -37,8 +38,8 @@ pub(super) struct Channel {
     pub(super) window: ReceiveWindow,
     /// What it has received of late.
     pub(super) received: Received,
-    /// Whether a request was sent on it, and nothing has arrived since.
-    pub(super) awaits_answer: bool,
+    /// What was asked on it.
+    pub(super) asker: Asker,
 }
 
 /// How far the opening of a channel has come.

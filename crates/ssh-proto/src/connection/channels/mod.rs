@@ -9,7 +9,7 @@ pub(crate) use opening::Confirmation;
 use std::time::{Duration, Instant};
 
 use super::channel::{Channel, ChannelId, Flow, Remote, Stage};
-use super::interactive::Interactive;
+use super::interactive::{Asker, Interactive};
 use super::pacing::Pacing;
 use super::receive_share::{ReceiveShare, Received};
 use super::receive_window::{ReceiveWindow, WindowBudget, Windows};
@@ -158,7 +158,7 @@ impl Channels {
         if remote.receiving != Flow::Open || remote.sending == Flow::Closed {
             return None;
         }
-        let credit = if self.interactive.restrains(id, now) {
+        let credit = if self.interactive.restrains(&channel.asker, now) {
             let limit =
                 self.share.limit(&channel.received, round_trip, self.pacing.is_draining(now));
             channel.window.limited_credit(limit)?
@@ -254,7 +254,7 @@ impl Channels {
             open_packet: None,
             window,
             received: Received::default(),
-            awaits_answer: false,
+            asker: Asker::default(),
         });
         ChannelId { number, ordinal }
     }
@@ -262,9 +262,7 @@ impl Channels {
     fn remove(&mut self, id: ChannelId) {
         if let Some(channel) = self.slots[id.index()].take() {
             self.budget.close(&channel.window);
-            if channel.awaits_answer {
-                self.interactive.answered(None);
-            }
+            self.interactive.closed(&channel.asker);
             if let Stage::Open(remote) = &channel.stage {
                 self.pacing.closed(id, remote.in_flight());
             }

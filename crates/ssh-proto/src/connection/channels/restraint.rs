@@ -20,14 +20,13 @@ impl Channels {
     /// Records that a small message was sent on a channel, whose answer is awaited.
     pub(crate) fn asked(&mut self, id: ChannelId, now: Instant, round_trip: Option<Duration>) {
         let Some(channel) = find(&mut self.slots, id) else { return };
-        let waited = std::mem::replace(&mut channel.awaits_answer, true);
-        self.interactive.asked(id, waited, now);
+        self.interactive.asked(&mut channel.asker, now);
         self.pacing.begin(now, round_trip);
     }
 
     /// Records that somebody asks beyond the end of a channel: they may be several.
     pub(crate) fn asked_through(&mut self, now: Instant, round_trip: Option<Duration>) {
-        self.interactive.asked_by_several(now);
+        self.interactive.asked_beyond(now);
         self.pacing.begin(now, round_trip);
     }
 
@@ -45,15 +44,13 @@ impl Channels {
         round_trip: Option<Duration>,
     ) {
         let Some(channel) = find(&mut self.slots, id) else { return };
-        if std::mem::take(&mut channel.awaits_answer) {
-            self.interactive.answered(Some(now));
-        }
+        self.interactive.arrived(&mut channel.asker, count as u64, now);
         self.share.received(id, &mut channel.received, count as u64, now, round_trip);
     }
 
     /// Returns whether bulk data of a channel is restrained.
     pub(crate) fn restrains(&self, id: ChannelId, now: Instant) -> bool {
-        self.interactive.restrains(id, now)
+        self.get(id).is_some_and(|channel| self.interactive.restrains(&channel.asker, now))
     }
 
     /// Returns whether bulk data waits so that the round trip can be measured.
@@ -76,7 +73,7 @@ impl Channels {
         round_trip: Option<Duration>,
     ) -> usize {
         let Some(remote) = self.sending(id) else { return 0 };
-        if !self.interactive.restrains(id, now) {
+        if !self.restrains(id, now) {
             return remote.window as usize;
         }
         let paced = self.pacing.room(remote.in_flight(), now, round_trip);
