@@ -521,7 +521,12 @@ export interface SSHTunnelOptions {
    * first, and the server gets the full number of requests again.
    */
   keepaliveInterval?: number | undefined;
-  /** The number of unanswered keepalive requests in a row that disconnect the session, 1 or more. Default: 3. */
+  /**
+   * The number of unanswered keepalive requests in a row that disconnect the session, 1 or more. Default: 3.
+   *
+   * A whole packet of the server counts as an answer. While a large one is still arriving over a slow path, its bytes
+   * postpone the next request.
+   */
   keepaliveCountMax?: number | undefined;
   /** When this side starts a new key exchange; the server may start one at any time. */
   rekey?: RekeyOptions | undefined;

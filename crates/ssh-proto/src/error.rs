@@ -13,7 +13,7 @@ pub enum Error {
     #[error("the server broke the SSH protocol: {0}")]
     Protocol(&'static str),
     /// A packet was damaged or forged.
-    #[error("a packet failed its integrity check")]
+    #[error("message authentication code incorrect: a packet was damaged or forged")]
     Integrity,
     /// Both sides have no algorithm of one kind in common.
     #[error("no {kind} in common: the server offers {theirs}; this client offers {ours}")]
@@ -42,8 +42,8 @@ pub enum Error {
         /// The server's description: bounded and printable.
         description: String,
     },
-    /// The server did not reply to as many keepalives as are allowed.
-    #[error("the server has been silent for {0} ms")]
+    /// The server sent no packet after as many keepalives as are allowed.
+    #[error("the server has not responded for {0} ms")]
     KeepaliveTimeout(u128),
     /// The server did not finish a key exchange in time.
     #[error("the server has not finished a key exchange within {0} seconds")]

@@ -1,4 +1,9 @@
 //! Keepalive timer: finds a server that has become unreachable.
+//!
+//! As in OpenSSH, received bytes postpone the next keepalive, and only a whole packet is a sign of life
+//! that makes the count start over. A packet that is still arriving over a slow path therefore costs no
+//! session: while its bytes come, no keepalive is due. But where the length of a packet was damaged, the
+//! packet is never complete: each reply to a keepalive only adds to it, and the count goes on.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +14,8 @@ use crate::Error;
 pub struct Keepalive {
     /// Silence after which a keepalive is sent.
     pub interval: Duration,
-    /// Keepalives in a row without a reply; one interval after the last, the session is
-    /// disconnected.
+    /// Keepalives in a row without a packet of the server; one interval after the last, the session
+    /// is disconnected.
     pub count_max: u32,
 }
 
@@ -19,21 +24,29 @@ pub(super) struct KeepaliveTimer {
     keepalive: Option<Keepalive>,
     /// When bytes were last received.
     received: Option<Instant>,
-    /// When the last keepalive was sent since, or else the same.
+    /// When the last byte of a packet was received, or the first byte at all.
+    packet: Option<Instant>,
+    /// When bytes were last received, or a keepalive was sent since.
     since: Option<Instant>,
-    /// Keepalives sent since.
+    /// Keepalives sent since the last packet.
     sent: u32,
 }
 
 impl KeepaliveTimer {
     pub(crate) fn new(keepalive: Option<Keepalive>) -> Self {
-        Self { keepalive, received: None, since: None, sent: 0 }
+        Self { keepalive, received: None, packet: None, since: None, sent: 0 }
     }
 
     /// Records that bytes were received.
     pub(crate) fn received(&mut self, now: Instant) {
         self.received = Some(now);
         self.since = Some(now);
+        self.packet.get_or_insert(now);
+    }
+
+    /// Records that the bytes that were received last completed a packet, which is authentic.
+    pub(crate) fn packet_opened(&mut self) {
+        self.packet = self.received;
         self.sent = 0;
     }
 
@@ -41,6 +54,7 @@ impl KeepaliveTimer {
     pub(crate) fn resumed(&mut self, now: Instant) {
         if self.received.is_some() {
             self.received(now);
+            self.packet_opened();
         }
     }
 
@@ -57,8 +71,8 @@ impl KeepaliveTimer {
     /// Returns whether a keepalive is to be sent; an error when the limit is reached. Each keepalive
     /// has its full time, also one that was sent late.
     pub(crate) fn expired(&mut self, now: Instant) -> Result<bool, Error> {
-        let (Some(deadline), Some(keepalive), Some(received)) =
-            (self.deadline(), self.keepalive, self.received)
+        let (Some(deadline), Some(keepalive), Some(packet)) =
+            (self.deadline(), self.keepalive, self.packet)
         else {
             return Ok(false);
         };
@@ -66,7 +80,7 @@ impl KeepaliveTimer {
             return Ok(false);
         }
         if self.sent >= keepalive.count_max {
-            return Err(Error::KeepaliveTimeout(now.duration_since(received).as_millis()));
+            return Err(Error::KeepaliveTimeout(now.duration_since(packet).as_millis()));
         }
         self.sent += 1;
         self.since = Some(now);
@@ -122,12 +136,25 @@ mod tests {
     }
 
     #[test]
-    fn received_bytes_start_over() {
+    fn a_packet_starts_over() {
         let start = Instant::now();
         let mut timer = KeepaliveTimer::new(Some(Keepalive { interval: SECOND, count_max: 1 }));
         timer.received(start);
         assert_eq!(timer.expired(start + SECOND), Ok(true));
         timer.received(start + SECOND);
-        assert_eq!(timer.deadline(), Some(start + SECOND * 2));
+        timer.packet_opened();
+        assert_eq!(timer.expired(start + SECOND * 2), Ok(true));
+    }
+
+    #[test]
+    fn bytes_of_a_packet_postpone_the_next_keepalive_only() {
+        let start = Instant::now();
+        let mut timer = KeepaliveTimer::new(Some(Keepalive { interval: SECOND, count_max: 1 }));
+        timer.received(start);
+        assert_eq!(timer.expired(start + SECOND), Ok(true));
+        let later = start + SECOND * 3 / 2;
+        timer.received(later);
+        assert_eq!(timer.deadline(), Some(later + SECOND));
+        assert_eq!(timer.expired(later + SECOND), Err(Error::KeepaliveTimeout(2500)));
     }
 }

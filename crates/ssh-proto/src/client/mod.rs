@@ -242,6 +242,7 @@ impl Client {
                         return Err(Error::Protocol("sequence numbers ran out before a rekey"));
                     }
                     let Some(range) = self.inbound.packet()? else { return Ok(None) };
+                    self.keepalive.packet_opened();
                     if let Some(event) = self.packet(range)? {
                         return Ok(Some(event));
                     }

@@ -36,22 +36,66 @@ fn a_silent_server_is_given_up() {
     assert!(matches!(pair.client.next_event(), Ok(None)));
 }
 
-/// Any bytes count, a reply or not, also half a packet.
+/// Any packet counts, a reply or not.
 #[test]
-fn any_bytes_restart_the_keepalives() {
+fn any_packet_restarts_the_keepalives() {
     let mut pair = Pair::connected(Script::default());
     for sign in [&[REQUEST_FAILURE][..], &[IGNORE, 0, 0, 0, 0], &[200]] {
-        for _ in 0..2 {
+        for _ in 0..3 {
             pair.now += INTERVAL;
             pair.client.handle_timeout(pair.now).unwrap();
         }
         pair.deliver(sign);
         assert_eq!(pair.client.timeout(), Some(pair.now + INTERVAL));
     }
+}
+
+/// A damaged length takes the bytes of all later packets, until it is filled: 16 bytes each time here.
+#[test]
+fn a_packet_that_is_never_complete_is_no_sign_of_life() {
+    let mut pair = Pair::connected(Script::default());
+    let start = pair.now;
+    pair.inject(&200_000_u32.to_be_bytes());
+    for _ in 0..3 {
+        pair.now += INTERVAL;
+        assert_eq!(pair.client.handle_timeout(pair.now), Ok(()));
+        pair.feed_server();
+        assert_eq!(pair.server.take(), [global(b"keepalive@openssh.com", true)]);
+        pair.now += SECOND;
+        pair.inject(&[7; 16]);
+        assert_eq!(pair.client.timeout(), Some(pair.now + INTERVAL));
+    }
     pair.now += INTERVAL;
-    pair.client.handle_timeout(pair.now).unwrap();
-    pair.inject(&[0]);
-    assert_eq!(pair.client.timeout(), Some(pair.now + INTERVAL));
+    let silence = (pair.now - start).as_millis();
+    assert_eq!(pair.client.handle_timeout(pair.now), Err(Error::KeepaliveTimeout(silence)));
+}
+
+/// Over a slow path a packet may take longer than all keepalives together.
+#[test]
+fn a_packet_that_is_still_arriving_is_waited_for() {
+    let (mut pair, [channel]) = Pair::open(1 << 20, 32_768);
+    let bytes = vec![7; 30_000];
+    pair.server.send(&data(0, &bytes));
+    let sealed = pair.server.outbound.pending().to_vec();
+    let (last, all) = sealed.split_last().unwrap();
+    for piece in all.chunks(sealed.len() / 10) {
+        pair.now += INTERVAL - SECOND;
+        assert_eq!(pair.client.handle_timeout(pair.now), Ok(()));
+        assert_eq!(pair.client.pending(), b"", "no keepalive is due while bytes come");
+        pair.inject(piece);
+        assert_eq!(pair.take(), []);
+    }
+    // A path that stands still for a time sends keepalives, and the packet ends their count.
+    for _ in 0..3 {
+        pair.now += INTERVAL;
+        assert_eq!(pair.client.handle_timeout(pair.now), Ok(()));
+    }
+    pair.inject(&[*last]);
+    assert_eq!(pair.take(), [Seen::Data(channel, bytes)]);
+    for _ in 0..3 {
+        pair.now += INTERVAL;
+        assert_eq!(pair.client.handle_timeout(pair.now), Ok(()));
+    }
 }
 
 /// A late caller sends one keepalive, not as many as it has missed.
