@@ -7,6 +7,8 @@
 const fs = require('node:fs');
 const path = require('node:path');
 
+const { STAR, fits } = require('./wildcards.js');
+
 /** On Windows a backslash separates folders. */
 const ESCAPES = process.platform !== 'win32';
 const SEPARATORS = ESCAPES ? /\/+/ : /[\\/]+/;
@@ -26,9 +28,6 @@ const CLASSES = {
   upper: /[A-Z]/,
   xdigit: /[0-9a-f]/i,
 };
-
-/** Any number of characters, in a list of matchers. */
-const STAR = Symbol('*');
 
 /**
  * Reads the set between brackets.
@@ -100,32 +99,6 @@ function compile(pattern) {
     plain += literal;
   }
   return isPlain ? { matchers, plain } : { matchers };
-}
-
-/** Whether the matchers fit all of a name. */
-function fits(matchers, text) {
-  let at = 0;
-  let seen = 0;
-  // Where to continue when the last star has to take one more character.
-  let star = -1;
-  let taken = 0;
-  while (seen < text.length) {
-    const matcher = matchers[at];
-    if (matcher === STAR) {
-      star = at++;
-      taken = seen;
-    } else if (matcher?.(text[seen])) {
-      at++;
-      seen++;
-    } else if (star >= 0) {
-      at = star + 1;
-      seen = ++taken;
-    } else {
-      return false;
-    }
-  }
-  while (matchers[at] === STAR) at++;
-  return at === matchers.length;
 }
 
 /** The bytes of a path. */

@@ -3,7 +3,7 @@
 // `SSHTunnel.fromConfig()`: the options of a host by ssh_config files.
 //
 //   context.js       who reads, on which machine, which files
-//   reader.js        reads the files for one host: Host, Match, Include; glob.js: paths with wildcards
+//   reader.js        reads the files for one host: Host, Match, Include; glob.js: paths; wildcards.js: stars in both
 //   syntax.js        takes lines apart; tokens.js: %h and its like, ${VARIABLES}, ~
 //   directives.js    the table of keywords: their arguments, and what is supported
 //   forwardings.js   forwarding specifications

@@ -3,6 +3,7 @@
 // Takes the lines of an ssh_config file apart, as OpenSSH does. docs/dependencies.md says why no package does it.
 
 const { configError } = require('../errors.js');
+const { STAR, fits } = require('./wildcards.js');
 
 /** Keyword, perhaps in quotes, then blanks or one equals sign among blanks, then the rest. */
 const LINE = /^(?:"([^"]+)"|([^ \t="]+))(?:[ \t]*=[ \t]*|[ \t]+|$)(.*)$/s;
@@ -104,27 +105,11 @@ function flagLine(keyword, value, file) {
 
 /** Whether a pattern matches all of `text`: `*` stands for any characters, `?` for one. */
 function matches(pattern, text) {
-  let at = 0;
-  let seen = 0;
-  // Where to continue when the last star has to take one more character.
-  let star = -1;
-  let taken = 0;
-  while (seen < text.length) {
-    if (pattern[at] === '*') {
-      star = at++;
-      taken = seen;
-    } else if (pattern[at] === '?' || pattern[at] === text[seen]) {
-      at++;
-      seen++;
-    } else if (star >= 0) {
-      at = star + 1;
-      seen = ++taken;
-    } else {
-      return false;
-    }
-  }
-  while (pattern[at] === '*') at++;
-  return at === pattern.length;
+  const matcher = (character) => {
+    if (character === '*') return STAR;
+    return character === '?' ? () => true : (other) => other === character;
+  };
+  return fits(pattern.split('').map(matcher), text);
 }
 
 /** Whether one of several patterns matches, and none after a `!` does. */
