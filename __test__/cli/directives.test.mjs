@@ -173,6 +173,25 @@ test('KnownHostsCommand gives lines of known hosts, as for ssh', { skip: process
   assert.match(relative.stderr, /'program' is not the absolute path of a program/);
 });
 
+test('KnownHostsCommand runs before the key exchange only if known keys come first there, as for ssh', {
+  skip: process.platform === 'win32',
+}, async (t) => {
+  const none = { knownHosts: setting.missing('known_hosts') };
+  for (const [list, expected] of [
+    [KEY_TYPE, ['HOSTNAME']],
+    [`^${KEY_TYPE}`, ['HOSTNAME']],
+    ['+rsa-sha2-512', ['ORDER', 'HOSTNAME']],
+    ['-rsa-sha2-512', ['ORDER', 'HOSTNAME']],
+  ]) {
+    const [seen, program] = [setting.missing('seen'), setting.missing('program')];
+    writeFileSync(program, `#!/bin/sh\necho "$2" >> ${seen}\necho "$1 ${KEY_TYPE} ${KEY}"\n`, { mode: 0o700 });
+    const args = ['-o', `KnownHostsCommand=${program} %H %I`, '-o', `HostKeyAlgorithms=${list}`];
+    assert.equal(await sshConnects(args, none), true);
+    assert.equal((await connects(t, args, none)).connects, true);
+    assert.deepEqual(readFileSync(seen, 'utf8').trim().split('\n'), [...expected, ...expected], list);
+  }
+});
+
 test('NoHostAuthenticationForLocalhost accepts any key at a loopback address, as ssh does', async (t) => {
   const wrong = setting.file(
     'known_hosts',

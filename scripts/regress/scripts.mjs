@@ -125,13 +125,6 @@ const KNOWN = {
         'because a damaged length is noticed late: ServerAliveInterval counts bytes of a packet that never completes',
     },
   ],
-  'knownhosts-command': [
-    {
-      trace: /^keytype /,
-      why: 'the command also runs for the order of HostKeyAlgorithms (ORDER) where that is set; by ssh it does not',
-    },
-  ],
-  percent: [{ fail: /^identityagent=/, why: '-G does not expand IdentityAgent' }],
   rekey: [
     {
       fail: /^no rekeying occurred/,

@@ -173,8 +173,12 @@ impl Connector<'_> {
         read.map_err(|error| Error::PrivateKey(error.to_string()))?.map_err(Error::PrivateKey)
     }
 
-    /// Returns the types of the host keys that are known.
+    /// Returns the types of the host keys that are known. They are not looked up where they change
+    /// nothing, because a program of the user may have to be run for it.
     async fn known_keys(&mut self) -> Result<KnownKeys, Error> {
+        if !self.target.algorithms.prefers_known_keys() {
+            return Ok(KnownKeys::default());
+        }
         self.with_files("the files of known hosts", |trust, host, port| {
             Ok(trust.known_keys(host, port)?)
         })

@@ -91,7 +91,7 @@ pub struct Algorithms {
     ca_signature: Vec<&'static str>,
     public_key: Vec<&'static str>,
     /// Whether the application has chosen the order of `host_key`.
-    pub(super) host_key_order: bool,
+    host_key_order: bool,
 }
 
 impl Default for Algorithms {
@@ -155,6 +155,14 @@ impl Algorithms {
             AlgorithmKind::CaSignature => &self.ca_signature,
             AlgorithmKind::PublicKey => &self.public_key,
         }
+    }
+
+    /// Returns whether [`KnownKeys`] change what is offered: the application has not chosen the order
+    /// of the host keys' algorithms.
+    ///
+    /// [`KnownKeys`]: crate::KnownKeys
+    pub fn prefers_known_keys(&self) -> bool {
+        !self.host_key_order
     }
 
     /// Changes the list of one kind. It stays unchanged on an error.

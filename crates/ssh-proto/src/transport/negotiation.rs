@@ -70,7 +70,7 @@ impl Offer {
     /// Offers the algorithms. Unless the application has chosen the order, those of certificates of a
     /// known authority come first, then those of known keys.
     pub(crate) fn new(mut algorithms: Algorithms, known: &KnownKeys) -> Self {
-        if algorithms.host_key_order {
+        if !algorithms.prefers_known_keys() {
             return Self(algorithms);
         }
         algorithms.host_key.sort_by_key(|name| match plain_type(name) {
