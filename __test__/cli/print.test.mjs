@@ -70,6 +70,39 @@ test('-G prints what ssh -G prints of the supported directives', async (t) => {
   assert.match(stdout, /^linger 5$/m);
 });
 
+test('-G expands IdentityAgent as ssh -G does', async (t) => {
+  const env = { ...process.env, SSHTUNNEL_TEST: '/b/%h' };
+  const names = [
+    'none',
+    'SSH_AUTH_SOCK',
+    '$SSHTUNNEL_TEST',
+    'relative',
+    '~',
+    '~/%h-%r-%p-%n-%%',
+    '~root/%u',
+    '%d/%i-%l-%L-%C',
+  ];
+  for (const name of [
+    ...names,
+    '${SSHTUNNEL_TEST}/x',
+    '${SSHTUNNEL_UNSET}',
+    '$',
+    '$A-B',
+    '%x',
+    '~nobody-has-this-name/x',
+  ]) {
+    const args = ['-G', '-F', 'none', '-o', `IdentityAgent=${name}`, 'me@host'];
+    const [ours, theirs] = [await Cli.start(t, args, { env }).end(), await run(ssh, args, { env })];
+    const agent = ({ stdout }) => lines({ stdout }).filter((line) => line.startsWith('identityagent '));
+    assert.deepEqual(
+      [ours.status, agent(ours)],
+      [theirs.code, agent(theirs)],
+      `${name}: ${ours.stderr}${theirs.stderr}`,
+    );
+    assert.equal(ours.status === 0, agent(ours).length === 1, name);
+  }
+});
+
 test('-Q lists algorithms that ssh has, too, except the newest', async (t) => {
   for (const name of [
     'cipher',

@@ -73,7 +73,6 @@ const PLAIN = {
   HashKnownHosts: false,
   HostKeyAlias: undefined,
   IdentitiesOnly: false,
-  IdentityAgent: undefined,
   KbdInteractiveAuthentication: true,
   KnownHostsCommand: undefined,
   LocalCommand: undefined,
@@ -127,18 +126,21 @@ function settingsOf(settings) {
   const { bytes = 0, seconds = 0 } = reader.value('RekeyLimit') ?? {};
   add('RekeyLimit', `${bytes} ${seconds}`);
   const { home, systemFolder } = reader.context;
-  const expanded = (file) =>
-    expandPath(file, { ...reader.context, tokens: reader.tokens }, reader.settings.get('UserKnownHostsFile')?.line);
+  const expanded = (name) => (file) =>
+    expandPath(file, { ...reader.context, tokens: reader.tokens }, reader.settings.get(name)?.line);
   const files = (name, expand = (file) => file) =>
     reader.value(name)?.length === 0 ? 'none' : reader.value(name)?.map(expand).join(' ');
   const own =
     home === undefined ? 'none' : ['known_hosts', 'known_hosts2'].map((name) => `${home}/.ssh/${name}`).join(' ');
-  add('UserKnownHostsFile', files('UserKnownHostsFile', expanded) ?? own);
+  add('UserKnownHostsFile', files('UserKnownHostsFile', expanded('UserKnownHostsFile')) ?? own);
   add(
     'GlobalKnownHostsFile',
     files('GlobalKnownHostsFile') ??
       ['ssh_known_hosts', 'ssh_known_hosts2'].map((name) => `${systemFolder}/${name}`).join(' '),
   );
+  // The name of a variable stays, as in ssh's list.
+  if (reader.settings.has('IdentityAgent'))
+    add('IdentityAgent', expanded('IdentityAgent')(reader.value('IdentityAgent')));
   for (const { kind, listen, connect } of forwardings)
     add(`${kind}Forward`, connect === undefined ? place(listen) : `${place(listen)} ${place(connect)}`);
   const { linger, closeTimeout } = settings;

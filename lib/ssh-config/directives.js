@@ -53,6 +53,14 @@ function validName(fault) {
   };
 }
 
+/** A path, or `$` and the name of a variable that has it. */
+function agentPlace(line) {
+  const value = single(line);
+  if (/^\$(?!\{)/.test(value) && !/^\$\w+$/.test(value))
+    throw line.error(`${line.keyword} '${value}' has no name of an environment variable`);
+  return value;
+}
+
 function oneOf(values) {
   return (line) => {
     const word = single(line).toLowerCase();
@@ -302,7 +310,7 @@ const DIRECTIVES = {
   HostbasedAuthentication: unsupported('host-based authentication is not supported'),
   IPQoS: unsupported('the type of service of packets is not set', ['none']),
   IdentitiesOnly: { read: flag },
-  IdentityAgent: { read: single },
+  IdentityAgent: { read: agentPlace },
   IdentityFile: { read: single, many: true },
   IgnoreUnknown: { read: single },
   Include: {},
