@@ -154,9 +154,10 @@ test('keys of the agent that IdentityFile names come first, with their certifica
   const others = 'IdentityFile ~/.ssh/other\nCertificateFile ~/.ssh/gone.pub';
   assert.deepEqual(read(others).authHandler, ['agent', 'publickey', 'none']);
   assert.deepEqual(read(`${others}\nPreferredAuthentications publickey`).authHandler, ['agent', 'publickey', 'none']);
-  assert.equal(read(`${others}\nIdentityFile ~/.ssh/gone`).authHandler, undefined);
+  assert.deepEqual(read('IdentityFile ~/.ssh/other').authHandler, ['agent', 'publickey', 'none']);
+  assert.equal(read('IdentityFile ~/.ssh/gone').authHandler, undefined);
   const only = read(`${others}\nIdentitiesOnly yes`);
-  assert.deepEqual([only.agentKeys, only.authHandler], [[other.publicKey], undefined]);
+  assert.deepEqual([only.agentKeys, only.authHandler], [[other.publicKey], ['agent', 'publickey', 'none']]);
   assert.match(only.notices.map(({ reason }) => reason).join(), /the certificate belongs to no key that is read here/);
 
   // A private key with a certificate in the place of its public key.

@@ -100,8 +100,9 @@ function credentials(reader, { keys, publicKeys, strays }, notice) {
   const certifies = options.agent !== undefined && !only && strays.length > 0;
   if (!certifies)
     for (const { setting } of strays) notice(setting, 'the certificate belongs to no key that is read here');
-  // As for ssh, a CertificateFile comes before all keys.
-  const methods = authMethods(reader, notice, certifies ? ['agent', 'publickey'] : ['publickey', 'agent']);
+  // As ssh: certificates, then the keys of the agent, those of the files first, then the others of the files.
+  const both = options.agent !== undefined && keys.length > 0;
+  const methods = authMethods(reader, notice, both ? ['agent', 'publickey'] : ['publickey', 'agent']);
   if (methods !== undefined) options.authHandler = methods;
   return options;
 }

@@ -96,12 +96,6 @@ const REMOTE_SOCKS = '-R with a port only, a SOCKS proxy at the server, is not s
 
 /** Checks that fail and should not: the cause. */
 const KNOWN = {
-  'agent-pkcs11': [
-    {
-      fail: /^ssh connect failed/,
-      why: 'the server refuses the sixth key: keys of files are offered before keys of the agent, by ssh after them',
-    },
-  ],
   'cert-hostkey': [{ trace: /empty KRL expect success yes$/, why: 'key revocation lists (KRL) refuse every host' }],
   'connection-timeout': [{ fail: /^failed to start ssh 255$/, why: REMOTE_SOCKS }],
   dhgex: [

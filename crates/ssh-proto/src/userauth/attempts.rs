@@ -1,6 +1,7 @@
 //! The attempts to authenticate, and their order.
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::sync::Arc;
 
 use super::credentials::{AuthMethod, Credentials};
@@ -160,25 +161,46 @@ impl Attempts {
     }
 
     /// Puts the keys of the agent in front, each after its certificates; returns the number of attempts
-    /// with them.
+    /// with them. A key that is here too is used without the agent, in the agent's place, and not a
+    /// second time. Certificates that were named for the agent come first of all.
     pub(super) fn add_identities(&mut self, blobs: &[Vec<u8>], credentials: &Credentials) -> usize {
-        let keys: Vec<_> = blobs
-            .iter()
-            .flat_map(|held| {
-                let certificates = credentials.certificates_for(held, blobs).into_iter();
-                certificates
-                    .chain([held.as_slice()])
-                    .flat_map(|blob| KeyOffer::all(blob, held, credentials))
-            })
-            .collect();
-        // An agent may list a key twice; the order of the first counts.
-        let mut count = 0;
-        for key in keys.into_iter().rev().map(Attempt::AgentKey) {
-            self.untried.retain(|attempt| *attempt != key);
-            self.untried.push_front(key);
-            count += 1;
+        let mut first = self.take_keys(|_, offer| credentials.is_named_certificate(&offer.blob));
+        for held in blobs {
+            first.extend(self.take_keys(|number, _| credentials.holds(number, held)));
+            if credentials.tries_itself(held) {
+                continue;
+            }
+            let certificates = credentials.certificates_for(held, blobs).into_iter();
+            let offers = certificates
+                .chain([held.as_slice()])
+                .flat_map(|blob| KeyOffer::all(blob, held, credentials));
+            for attempt in offers.map(Attempt::AgentKey) {
+                // An agent may list a key twice.
+                if !first.contains(&attempt) {
+                    first.push(attempt);
+                }
+            }
+        }
+        let count = first.len();
+        for attempt in first.into_iter().rev() {
+            self.untried.push_front(attempt);
         }
         count
+    }
+
+    /// Takes the attempts with these private keys, in their order.
+    fn take_keys(&mut self, wanted: impl Fn(usize, &KeyOffer) -> bool) -> Vec<Attempt> {
+        let is_wanted = |attempt: &Attempt| match attempt {
+            Attempt::Key(number, offer) => wanted(*number, offer),
+            Attempt::None
+            | Attempt::Agent
+            | Attempt::AgentKey(_)
+            | Attempt::KeyboardInteractive
+            | Attempt::Password => false,
+        };
+        let (taken, left) = take(&mut self.untried).into_iter().partition(is_wanted);
+        self.untried = left;
+        taken.into()
     }
 
     /// Keeps an attempt that the server refused because another method has to come first.

@@ -117,15 +117,26 @@ impl Credentials {
         self.keys.iter().filter(unused).map(|identity| identity.key().algorithms()[0])
     }
 
-    /// Returns whether the agent's key or certificate is to be offered: it is one of `agent_keys`, and
-    /// not tried without the agent anyway.
+    /// Returns whether the agent's key or certificate may be offered: it is one of `agent_keys`.
     pub(super) fn wants_from_agent(&self, blob: &[u8]) -> bool {
-        let is_listed = self
-            .agent_keys
-            .as_ref()
-            .is_none_or(|keys| keys.iter().any(|key| key == blob || is_for(blob, key)));
-        let own = self.keys.iter().flat_map(Identity::blobs).any(|own| own == blob);
-        is_listed && !(own && self.methods().contains(&AuthMethod::PublicKey))
+        let mut keys = self.agent_keys.iter().flatten();
+        self.agent_keys.is_none() || keys.any(|key| key == blob || is_for(blob, key))
+    }
+
+    /// Returns whether a private key has this public key or certificate.
+    pub(super) fn holds(&self, number: usize, blob: &[u8]) -> bool {
+        self.keys.get(number).is_some_and(|identity| identity.blobs().any(|own| own == blob))
+    }
+
+    /// Returns whether a public key or certificate is tried without the agent.
+    pub(super) fn tries_itself(&self, blob: &[u8]) -> bool {
+        let own = (0..self.keys.len()).any(|number| self.holds(number, blob));
+        own && self.methods().contains(&AuthMethod::PublicKey)
+    }
+
+    /// Returns whether it is one of `agent_certificates`.
+    pub(super) fn is_named_certificate(&self, blob: &[u8]) -> bool {
+        self.agent_certificates.iter().any(|named| named == blob)
     }
 
     /// Moves the agent's keys to the front that are to be offered first, with the agent's certificates

@@ -159,6 +159,56 @@ fn chosen_keys_of_the_agent_come_first_in_its_order() {
     }
 }
 
+/// As OpenSSH: certificates that are named, the agent's keys among the files', its others, then files.
+#[test]
+fn an_agent_before_the_private_keys_decides_their_order() {
+    let certified = Identity::with_certificate(user_key("ed25519"), CERTIFICATE).expect("it fits");
+    let [certificate, key] =
+        certified.blobs().map(<[u8]>::to_vec).collect::<Vec<_>>().try_into().expect("two");
+    let (rsa, point) = (user_key("rsa2048"), user_key("p256"));
+    let (both, file) = (rsa.public_blob().to_vec(), point.public_blob().to_vec());
+    let methods = vec![AuthMethod::Agent, AuthMethod::PublicKey];
+    let (mut auth, step) = started(Credentials {
+        keys: vec![point.into(), certified, rsa.into()],
+        agent: true,
+        agent_first: vec![file.clone(), both.clone(), key.clone()],
+        agent_certificates: vec![certificate.clone()],
+        methods: Some(methods),
+        ..credentials()
+    });
+    asked(step);
+    auth.set_signature_algorithms("rsa-sha2-256");
+    let held = vec![blob("ssh-ed25519", b"one"), both.clone(), blob("ssh-ed25519", b"two")];
+    let mut request = sent(auth.identities(Ok(held), SESSION));
+    for (name, offer, signs) in [
+        ("the named certificate", &certificate[..], true),
+        ("the key of both, by the private key", &both, true),
+        ("a key of the agent", b"one", false),
+        ("another one", b"two", false),
+        ("the first file", &file, true),
+        ("the last file", &key, true),
+    ] {
+        assert!(holds(&request, offer), "{name}: {}", request.escape_ascii());
+        assert_eq!(request.ends_with(offer), !signs, "{name}");
+        if name != "the last file" {
+            request = sent(auth.handle(&failure("publickey", false), SESSION));
+        }
+    }
+    refusal(auth.handle(&failure("publickey", false), SESSION));
+}
+
+#[test]
+fn private_keys_before_an_agent_are_not_offered_by_it() {
+    let key = user_key("ed25519");
+    let held = vec![key.public_blob().to_vec(), blob("ssh-ed25519", b"one")];
+    let (mut auth, request) =
+        begun(Credentials { keys: vec![key.into()], agent: true, ..credentials() });
+    assert!(holds(&request, &held[0]));
+    asked(auth.handle(&failure("publickey", false), SESSION));
+    assert!(sent(auth.identities(Ok(held), SESSION)).ends_with(b"one"));
+    refused_by_none(&mut auth);
+}
+
 #[test]
 fn a_certificate_is_offered_with_the_key_of_the_agent() {
     let identity = Identity::with_certificate(user_key("ed25519"), CERTIFICATE).expect("it fits");

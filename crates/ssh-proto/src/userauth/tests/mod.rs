@@ -301,6 +301,7 @@ fn success_and_failure_without_a_request_are_refused() {
 fn user_key(name: &str) -> PrivateKey {
     let text: &[u8] = match name {
         "ed25519" => include_bytes!("../../key/fixtures/ed25519"),
+        "p256" => include_bytes!("../../key/fixtures/p256"),
         "rsa2048" => include_bytes!("../../key/fixtures/rsa2048"),
         other => panic!("{other}"),
     };
