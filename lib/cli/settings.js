@@ -134,18 +134,17 @@ class Settings {
 
   /**
    * Options for a tunnel without a target of its own.
-   * @returns {{ options: object, locked: string[], wipe: () => void }} locked: files of keys whose
-   *   passphrase is not known
+   * @returns {Pick<ReturnType<Config['read']>, 'options' | 'servers' | 'locked' | 'wipe'>}
    */
   read() {
-    const { options, locked, wipe } = this.#config.read(this.host);
+    const { options, servers, locked, wipe } = this.#config.read(this.host);
     options.linger = this.linger;
     options.readyTimeout ??= Math.min(READY_TIMEOUT + attemptsTime(this.reader), MAX_MILLISECONDS);
     if (this.value('Reconnect', false)) {
       options.reconnect = true;
       options.keepaliveInterval ??= ALIVE_INTERVAL * 1000;
     }
-    return { options, locked, wipe };
+    return { options, servers, locked, wipe };
   }
 
   /**

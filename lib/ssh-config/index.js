@@ -27,7 +27,7 @@ const { copyOf, wipe } = require('../secrets.js');
 const { makeContext } = require('./context.js');
 const { ROUTE, TRUST } = require('./directives.js');
 const { readIdentities } = require('./identities.js');
-const { dialOptions, forwarding, readyTimeout, serverOptions } = require('./options.js');
+const { configuredServer, dialOptions, forwarding, readyTimeout } = require('./options.js');
 const { Reader } = require('./reader.js');
 const { forShell } = require('./tokens.js');
 
@@ -95,8 +95,9 @@ class Config {
 
   /**
    * Options for a tunnel. Reads the keys every time, the files once.
-   * @returns {{ options: object, notices: object[], wipe: () => void, reader: Reader, locked: string[],
-   *   isLocked: (notice: object) => boolean }} locked: key files that only lack their passphrase; isLocked: whether a
+   * @returns {{ options: any, servers: import('./options.js').ConfiguredServer[], notices: object[], wipe: () => void,
+   *   reader: Reader, locked: string[], isLocked: (notice: object) => boolean }} servers: the target, with these options,
+   *   and the jump hosts, with those among them; locked: key files that only lack their passphrase; isLocked: whether a
    *   notice is about one of them
    */
   read(host) {
@@ -107,14 +108,19 @@ class Config {
       const { host: hostName, port, username } = given;
       const reader = this.#reader({ host, hostName, port, username }, given);
       const notice = this.#noticeOf(reader);
-      const options = {
-        ...this.#server(reader, 'privateKey' in given),
+      const { options: own, ...server } = this.#server(reader, 'privateKey' in given);
+      const { jump, ...dialing } = has(ROUTE) ? {} : this.#route(reader);
+      const all = {
+        ...own,
         ...readyTimeout(reader),
         ...(has(TARGET) || this.#context.command !== undefined ? {} : forwarding(reader, notice)),
-        ...(has(ROUTE) ? {} : this.#route(reader)),
+        ...dialing,
+        ...(jump && { jump: jump.map((hop) => hop.options) }),
       };
+      const options = merge(all, given, this.#context.command === undefined);
       return {
-        options: merge(options, given, this.#context.command === undefined),
+        options,
+        servers: [{ options, ...server }, ...(jump ?? [])],
         notices: this.#notices,
         wipe: () => this.#wipe(),
         reader,
@@ -165,10 +171,14 @@ class Config {
       ? { keys: [], publicKeys: [], strays: [], locked: [] }
       : readIdentities(reader, this.#passphrase, notice, this.#secrets);
     this.#locked.push(...identities.locked);
-    return serverOptions(reader, identities, notice);
+    return configuredServer(reader, identities, notice);
   }
 
-  /** The jump hosts in order, and how the first one is reached. */
+  /**
+   * How the target is reached.
+   * @returns {{ jump?: import('./options.js').ConfiguredServer[], proxyCommand?: string }} jump: the jump hosts in order;
+   *   the rest: options for the first server that is dialed
+   */
   #route(reader, depth = 0) {
     const jump = reader.settings.get('ProxyJump');
     if (!(jump?.value.length > 0)) return { ...dialOptions(reader), ...commandTo(reader) };
@@ -184,14 +194,16 @@ class Config {
     // Each other one is reached from the one before it.
     const { jump: before = [], proxyCommand, ...dialing } = this.#route(hops[0], depth + 1);
     const [first, ...others] = hops.map((hop) => this.#hop(hop));
-    if (proxyCommand !== undefined) first.proxyCommand = proxyCommand;
+    if (proxyCommand !== undefined) first.options.proxyCommand = proxyCommand;
     return { ...dialing, jump: [...before, first, ...others] };
   }
 
   /** A jump host, with the hostVerifier of the tunnel's server. */
   #hop(reader) {
+    const server = this.#server(reader);
     const { hostVerifier } = this.#given;
-    return { ...this.#server(reader), ...(hostVerifier === undefined ? {} : { hostVerifier }) };
+    if (hostVerifier !== undefined) server.options.hostVerifier = hostVerifier;
+    return server;
   }
 
   #wipe() {

@@ -50,26 +50,35 @@ function defined(members) {
 }
 
 /**
- * The options of a server or jump host.
+ * A server or jump host by the files.
+ * @typedef {object} ConfiguredServer
+ * @property {any} options as the constructor takes them
+ * @property {boolean} writesKnownHosts whether there is a file for keys that are accepted
+ */
+
+/**
  * @param {import('./reader.js').Reader} reader
  * @param {{ keys: object[], publicKeys: string[], strays: import('./identities.js').Stray[] }} identities
  * @param {(setting: object, reason: string) => void} notice
+ * @returns {ConfiguredServer}
  */
-function serverOptions(reader, identities, notice) {
+function configuredServer(reader, identities, notice) {
   const interval = reader.value('ServerAliveInterval');
   const countMax = reader.value('ServerAliveCountMax');
-  return defined({
+  const { writesKnownHosts, ...trust } = hostKeys(reader, notice);
+  const options = defined({
     host: hostName(reader),
     port: reader.port,
     username: username(reader),
     ...credentials(reader, identities, notice),
-    ...hostKeys(reader, notice),
+    ...trust,
     algorithms: algorithms(reader, notice),
     keepaliveInterval: milliseconds(interval),
     // With zero the session would be lost with the first keepalive request.
     keepaliveCountMax: countMax === undefined ? undefined : Math.max(1, countMax),
     rekey: rekey(reader, notice),
   });
+  return { options, writesKnownHosts };
 }
 
 /** The constructor refuses to go without it; the command has other places for it. */
@@ -183,6 +192,7 @@ function hostKeys(reader, notice) {
     hashKnownHosts: reader.value('HashKnownHosts'),
     knownHostsCommand: knownHostsCommand(reader),
     noHostAuthenticationForLocalhost: reader.value('NoHostAuthenticationForLocalhost'),
+    writesKnownHosts: userFiles.length > 0,
   };
   if ((options.strictHostKeyChecking ?? 'ask') === 'ask') {
     // The command asks the user, and writes the key; an application decides by its hostVerifier.
@@ -193,8 +203,7 @@ function hostKeys(reader, notice) {
     notice(reader.settings.get('UpdateHostKeys'), 'the user cannot be asked: taken as no');
     options.updateHostKeys = false;
   }
-  if (context.command !== undefined) options.writesKnownHosts = userFiles.length > 0;
-  if (userFiles.length === 0) {
+  if (!options.writesKnownHosts) {
     // Users do not write the system's files, and ssh refuses a new key that it cannot write.
     if (['accept-new', 'no'].includes(options.strictHostKeyChecking)) {
       notice(reader.settings.get('StrictHostKeyChecking'), 'there is no UserKnownHostsFile to write to: taken as yes');
@@ -379,10 +388,10 @@ function expandForwarding(reader, { kind, listen, connect }, line, { hosts = tru
 
 module.exports = {
   attemptsTime,
+  configuredServer,
   dialOptions,
   expandForwarding,
   forwarding,
   milliseconds,
   readyTimeout,
-  serverOptions,
 };

@@ -93,19 +93,21 @@ class Connector {
   async run(prepare) {
     try {
       for (;;) {
-        const { options, locked, wipe } = this.#settings.read();
-        const servers = [options, ...(options.jump ?? [])];
+        const { options, servers, locked, wipe } = this.#settings.read();
         for (const server of servers) {
-          const { credentials, hostKeys } = this.#server(server, server !== options);
-          delete server.writesKnownHosts;
-          Object.assign(server, hostKeys.options(), credentials.options(server, locked));
+          const { credentials, hostKeys } = this.#remember(server, server.options !== options);
+          Object.assign(server.options, hostKeys.options(), credentials.options(server.options, locked));
         }
         const { tunnel, error } = await this.#attempt(options, wipe, prepare);
         if (tunnel !== undefined) {
-          for (const server of servers) this.#server(server).hostKeys.accepted();
+          for (const server of servers) this.#remembered(server.options).hostKeys.accepted();
           return tunnel;
         }
-        await this.#improve(error, servers, locked);
+        await this.#improve(
+          error,
+          servers.map((server) => server.options),
+          locked,
+        );
       }
     } finally {
       this.#settings.wipe();
@@ -114,19 +116,22 @@ class Connector {
   }
 
   /** What is remembered of a server from attempt to attempt. */
-  #server(server, isJumpHost = false) {
-    const name = place(server.host, server.port);
-    let found = this.#servers.get(name);
-    if (found === undefined) {
-      const common = { asker: this.#terminal && this, messages: this.#messages };
-      const [settings, passphrases] = [this.#settings, this.#passphrases];
-      found = {
-        hostKeys: new HostKeyPolicy(server, common),
-        credentials: new Credentials(server, { ...common, settings, passphrases, isJumpHost }),
-      };
-      this.#servers.set(name, found);
-    }
-    return found;
+  #remembered({ host, port }) {
+    return this.#servers.get(place(host, port));
+  }
+
+  /** Likewise, from the first attempt on. */
+  #remember(server, isJumpHost) {
+    const found = this.#remembered(server.options);
+    if (found !== undefined) return found;
+    const common = { asker: this.#terminal && this, messages: this.#messages };
+    const [settings, passphrases] = [this.#settings, this.#passphrases];
+    const made = {
+      hostKeys: new HostKeyPolicy(server, common),
+      credentials: new Credentials(server.options, { ...common, settings, passphrases, isJumpHost }),
+    };
+    this.#servers.set(place(server.options.host, server.options.port), made);
+    return made;
   }
 
   /** One connection to the server. */
@@ -187,7 +192,7 @@ class Connector {
   }
 
   /** Asks the server's questions in turn; the user gives up with the end of input. */
-  async #answer({ host, username, ...server }, name, instructions, lang, prompts, finish) {
+  async #answer({ host, port, username }, name, instructions, lang, prompts, finish) {
     const responses = [];
     const heading = [name, instructions]
       .filter(Boolean)
@@ -200,7 +205,7 @@ class Connector {
         if (response === undefined) return finish();
         responses.push(response);
       }
-      if (responses.length > 0) this.#server({ host, ...server }).credentials.answered();
+      if (responses.length > 0) this.#remembered({ host, port }).credentials.answered();
       return finish(responses);
     } finally {
       wipe(responses.filter(Buffer.isBuffer));
@@ -212,7 +217,7 @@ class Connector {
     const { hop } = error;
     const isAbout = ({ host, port }) => host === hop?.host && port === hop?.port;
     const server = servers.find(isAbout) ?? servers[0];
-    const { credentials, hostKeys } = this.#server(server);
+    const { credentials, hostKeys } = this.#remembered(server);
     this.#messages.debug(1, error.message);
     if (error.code === 'ERR_SSH_HOST_KEY') {
       hostKeys.refused(error);

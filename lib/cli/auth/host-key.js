@@ -20,11 +20,11 @@ class HostKeyPolicy {
   #message;
 
   /**
-   * @param {{ strictHostKeyChecking?: boolean | string, writesKnownHosts: boolean }} server its options by the files
+   * @param {import('../../ssh-config/options.js').ConfiguredServer} server
    * @param {{ asker?, messages }} common without an asker, the user is not asked
    */
-  constructor({ strictHostKeyChecking, writesKnownHosts }, { asker, messages }) {
-    this.#strictness = strictHostKeyChecking;
+  constructor({ options, writesKnownHosts }, { asker, messages }) {
+    this.#strictness = options.strictHostKeyChecking;
     this.#writes = writesKnownHosts;
     this.#asker = asker;
     this.#messages = messages;
