@@ -28,7 +28,7 @@ function askPrompts(tunnel, handle, question, { name, instructions, lang, prompt
     // Fewer answers than prompts are how a user gives up.
     const { responses: given, wipe } = checkResponses(responses, count);
     try {
-      binding.answerPrompts(handle, question, given.length === count ? given : undefined);
+      binding.answerInquiry(handle, question, given.length === count ? given : undefined);
     } finally {
       wipe();
     }
@@ -37,8 +37,34 @@ function askPrompts(tunnel, handle, question, { name, instructions, lang, prompt
   try {
     heard = tunnel.emit('keyboard-interactive', name, instructions, lang, prompts, finish);
   } finally {
-    if (!heard) binding.answerPrompts(handle, question, undefined);
+    if (!heard) binding.answerInquiry(handle, question, undefined);
   }
+}
+
+/**
+ * Asks the command. Its answer is wiped.
+ * @param {(() => Promise<Uint8Array | undefined>) | undefined} ask
+ */
+async function askCommand(handle, question, ask) {
+  let answer;
+  try {
+    answer = await ask?.();
+  } finally {
+    binding.answerInquiry(handle, question, answer && [answer]);
+    answer?.fill(0);
+  }
+}
+
+/**
+ * Asks for what only the user knows.
+ * @param {{ prompts?: any, key?: number }} inquiry about a key of the private keys; without that and prompts, for the password
+ * @param {import('./validate/server.js').Asks} asks
+ */
+function askInquiry(tunnel, handle, question, inquiry, asks) {
+  const { prompts, key } = inquiry;
+  if (prompts) askPrompts(tunnel, handle, question, prompts);
+  else if (typeof key === 'number') askCommand(handle, question, () => asks.keys.comment(key));
+  else askCommand(handle, question, asks.password);
 }
 
 /** Emits 'connectionRequest'. */
@@ -70,4 +96,4 @@ function askConnectionRequest(
   }
 }
 
-module.exports = { askConnectionRequest, askHostVerifier, askPrompts };
+module.exports = { askConnectionRequest, askHostVerifier, askInquiry };

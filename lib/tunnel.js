@@ -11,7 +11,7 @@ const { Forward } = require('./forward.js');
 const { Lifetime } = require('./lifetime.js');
 const { defineCalls, defineDispose, located } = require('./native/calls.js');
 const { binding, create, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
-const { askConnectionRequest, askHostVerifier, askPrompts } = require('./questions.js');
+const { askConnectionRequest, askHostVerifier, askInquiry } = require('./questions.js');
 const { Subscriptions, followListeners } = require('./subscriptions.js');
 const { TunnelSockets } = require('./tunnel-sockets.js');
 const check = require('./validate/index.js');
@@ -43,8 +43,8 @@ class SSHTunnel extends EventEmitter {
   /** How many there may be before ended forwards are looked for. */
   #maxForwards = MIN_FORWARDS;
   #sockets;
-  /** The hostVerifier of each jump host, in order, and last the server's. */
-  #verifiers;
+  /** What each jump host, in order, and last the server may ask. */
+  #servers;
   /** What the last hostVerifier threw, if it did. */
   #refusal;
   /** The stream that leads to the server, and its state once a session uses it. */
@@ -125,7 +125,7 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, verifiers, interactive, sock, signal, wipe } = check.checkOptions(options);
+    const { native, servers, interactive, sock, signal, wipe } = check.checkOptions(options);
     if (usedSocks.has(sock))
       throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
     let handle;
@@ -139,7 +139,7 @@ class SSHTunnel extends EventEmitter {
     this.#subscriptions = new Subscriptions(this, handle);
     this.#lifetime = new Lifetime(this, handle);
     this.#sockets = new TunnelSockets(handle, this.#ask);
-    this.#verifiers = verifiers;
+    this.#servers = servers;
     this.#interactive = interactive;
     this.#parts = new.target[PARTS];
     this.#sock = sock;
@@ -336,7 +336,7 @@ class SSHTunnel extends EventEmitter {
 
   #refuseToBlock(method) {
     const asked = 'which has to be asked to connect';
-    if (this.#verifiers.some((verifier) => verifier !== undefined))
+    if (this.#servers.some(({ hostVerifier }) => hostVerifier !== undefined))
       throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
     if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
     if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
@@ -365,8 +365,8 @@ class SSHTunnel extends EventEmitter {
       case Kind.HostKey:
         this.#verifyHostKey(number, payload);
         break;
-      case Kind.Prompts:
-        askPrompts(this, this.#handle, number, payload);
+      case Kind.Inquiry:
+        askInquiry(this, this.#handle, number, payload, this.#servers.at(payload.hop ?? -1).asks);
         break;
       case Kind.Banner: {
         const { message, language, host, port } = payload;
@@ -437,7 +437,7 @@ class SSHTunnel extends EventEmitter {
 
   async #verifyHostKey(question, { hop, ...key }) {
     this.#refusal = undefined;
-    this.#refusal = await askHostVerifier(this.#handle, question, this.#verifiers.at(hop ?? -1), key);
+    this.#refusal = await askHostVerifier(this.#handle, question, this.#servers.at(hop ?? -1).hostVerifier, key);
   }
 }
 

@@ -23,10 +23,12 @@ export class Agent {
   #folder = temporaryFolder('agent');
   #process;
 
-  static async start() {
+  /** @param env of the agent, such as the program that asks its user */
+  static async start(env = {}) {
     const agent = new Agent();
     agent.path = join(agent.#folder.path, 'socket');
     agent.#process = spawn(findProgram('ssh-agent'), ['-D', '-a', agent.path], {
+      env: { ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     process.on('exit', agent.#kill);
@@ -42,10 +44,20 @@ export class Agent {
     this.run('-q', ...options, file);
   }
 
-  /** Runs ssh-add. */
+  /** Runs ssh-add, and returns its output. */
   run(...args) {
     const env = { ...process.env, SSH_AUTH_SOCK: this.path };
-    execFileSync(findProgram('ssh-add'), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    return execFileSync(findProgram('ssh-add'), args, { env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
+  /** The keys that it holds: `length fingerprint comment (type)` each. */
+  list() {
+    try {
+      return this.run('-l').split('\n').filter(Boolean);
+    } catch (error) {
+      if (error.stdout.startsWith('The agent has no identities')) return [];
+      throw error;
+    }
   }
 
   #kill = () => signal(this.#process.pid, 'SIGKILL');

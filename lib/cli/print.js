@@ -55,6 +55,12 @@ function listOf(kind, change = {}) {
 }
 
 const yes = (flag) => (flag ? 'yes' : 'no');
+/** @param {import('../ssh-config/directives.js').AddedKeys} [value] */
+function addedKeys({ mode, seconds } = { mode: 'no', seconds: 0 }) {
+  const words = { no: 'false', yes: seconds > 0 ? '' : 'true', ask: 'ask', confirm: 'confirm' };
+  return [words[mode], seconds > 0 && seconds].filter(Boolean).join(' ');
+}
+
 /** @param {any} address */
 const place = ({ host, port, path }) => path ?? (host === undefined ? String(port) : `[${host}]:${port}`);
 
@@ -107,6 +113,7 @@ function settingsOf(settings) {
     const value = reader.value(name) ?? otherwise;
     add(name, typeof value === 'boolean' ? yes(value) : value);
   }
+  add('AddKeysToAgent', addedKeys(reader.value('AddKeysToAgent')));
   add('PubkeyAuthentication', String(reader.value('PubkeyAuthentication') ?? true));
   add('StreamLocalBindMask', `0${(reader.value('StreamLocalBindMask') ?? 0o177).toString(8)}`);
   add('StrictHostKeyChecking', { no: 'false' }[options.strictHostKeyChecking] ?? String(options.strictHostKeyChecking));

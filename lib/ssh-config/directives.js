@@ -10,7 +10,7 @@ const { matches } = require('./syntax.js');
 
 /** Keywords that do not affect a tunnel: shells, terminals, what ssh prints, what it forwards besides ports. */
 const IRRELEVANT = `
-  AddKeysToAgent ControlMaster ControlPath ControlPersist EnableEscapeCommandline EnableSSHKeysign EscapeChar
+  ControlMaster ControlPath ControlPersist EnableEscapeCommandline EnableSSHKeysign EscapeChar
   FingerprintHash ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted
   GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity
   GSSAPITrustDns HostbasedAcceptedAlgorithms KbdInteractiveDevices LogVerbose ObscureKeystrokeTiming
@@ -151,6 +151,23 @@ function time(line) {
   return word === 'none' ? undefined : seconds(word, line);
 }
 
+/**
+ * Which keys are added to the agent, and for how many seconds.
+ * @typedef {{ mode: 'yes' | 'no' | 'ask' | 'confirm', seconds: number }} AddedKeys
+ * @returns {AddedKeys} seconds: 0 without a limit
+ */
+function addedKeys(line) {
+  const [word = '', time, ...more] = line.args;
+  /** @type {Record<string, any>} */
+  const modes = { yes: 'yes', true: 'yes', no: 'no', false: 'no', ask: 'ask', confirm: 'confirm' };
+  const name = word.toLowerCase();
+  const mode = Object.hasOwn(modes, name) ? modes[name] : undefined;
+  if (word === '' || more.length > 0 || (time !== undefined && mode !== 'confirm'))
+    throw line.error(`${line.keyword} cannot be '${line.args.join(' ')}'`);
+  if (mode === undefined) return { mode: 'yes', seconds: seconds(word, line) };
+  return { mode, seconds: time === undefined ? 0 : seconds(time, line) };
+}
+
 /** Several words, or `none` alone. */
 function wordList(line) {
   const { args } = line;
@@ -270,6 +287,7 @@ function isCheckedByAddress(reader, given) {
  */
 const DIRECTIVES = {
   ...Object.fromEntries(IRRELEVANT.map((name) => [name, { irrelevant: true }])),
+  AddKeysToAgent: forCommand(addedKeys),
   AddressFamily: { read: oneOf({ any: 'any', inet: 'inet', inet6: 'inet6' }) },
   BatchMode: forCommand(flag),
   BindAddress: { read: validName(hostFault) },

@@ -28,6 +28,8 @@ const PUBLIC = [
 /** What no public key has. */
 const PRIVATE = ['PRIVATE KEY', 'PuTTY-User-Key-File-'];
 
+/** Where a private key is from. @typedef {{ file: string, comment: string }} KeyFile comment: perhaps empty */
+
 /**
  * A key or certificate that an agent may be asked to use.
  * @typedef {{ setting: any, line?: string }} Stray a certificate of no key that is named here
@@ -38,9 +40,9 @@ const PRIVATE = ['PRIVATE KEY', 'PuTTY-User-Key-File-'];
  * @param {Uint8Array | undefined} passphrase of encrypted keys
  * @param {(setting: object, reason: string, options?: { locked?: boolean }) => void} notice
  * @param {Uint8Array[]} secrets gets the bytes of private keys, to be wiped
- * @returns {{ keys: object[], publicKeys: string[], strays: Stray[], locked: string[] }} keys: as the constructor takes
- *   them; publicKeys: of all files, also of keys that cannot be used, with their certificates; locked: the files of
- *   keys that only lack their passphrase
+ * @returns {{ keys: object[], keyFiles: KeyFile[], publicKeys: string[], strays: Stray[], locked: string[] }} keys: as
+ *   the constructor takes them; keyFiles: where they are from; publicKeys: of all files, also of keys that cannot be used,
+ *   with their certificates; locked: the files of keys that only lack their passphrase
  */
 function readIdentities(reader, passphrase, notice, secrets) {
   const place = { ...reader.context, tokens: reader.tokens };
@@ -52,12 +54,13 @@ function readIdentities(reader, passphrase, notice, secrets) {
     value: `~/.ssh/${name}`,
   }));
   const keys = [];
+  const keyFiles = [];
   const publicKeys = [];
   const lockedFiles = [];
   for (const setting of named.length > 0 ? named : defaults) {
     if (setting.value.toLowerCase() === 'none') continue;
     const file = expandPath(setting.value, place, setting.line);
-    const { key, blob, certificate, problem, locked } = readKey(
+    const { key, comment, blob, certificate, problem, locked } = readKey(
       file,
       reader.context.command?.passphrases.get(file) ?? passphrase,
       secrets,
@@ -70,19 +73,22 @@ function readIdentities(reader, passphrase, notice, secrets) {
     const fitting = [...candidates, { line: certificate, blob }].filter(
       ({ line, blob: certified }) => line !== undefined && certified?.equals(blob),
     );
-    for (const { line } of fitting) if (key !== undefined) keys.push({ ...key, certificate: line });
-    if (fitting.length === 0 && key !== undefined) keys.push(key);
+    const lines = fitting.length > 0 ? fitting.map(({ line }) => line) : [undefined];
+    for (const line of key === undefined ? [] : lines) {
+      keys.push(line === undefined ? key : { ...key, certificate: line });
+      keyFiles.push({ file, comment });
+    }
     publicKeys.push(publicLine(blob), ...fitting.map(({ line }) => line));
     for (const certified of fitting) certified.used = true;
   }
   const strays = certificates.filter(({ blob, used }) => blob !== undefined && !used);
-  return { keys, publicKeys, strays, locked: lockedFiles };
+  return { keys, keyFiles, publicKeys, strays, locked: lockedFiles };
 }
 
 /**
  * @param {Uint8Array[]} secrets gets the bytes of the file
- * @returns {{ key?: object, blob?: Buffer, certificate?: string, problem?: string, locked?: boolean }} key: if it can be
- *   used; blob: the public key, if it is known; certificate: the line that stands in the place of the public key; an
+ * @returns {{ key?: object, comment?: string, blob?: Buffer, certificate?: string, problem?: string, locked?: boolean }}
+ *   key: if it can be used; blob: the public key, if it is known; certificate: the line that stands in the place of the public key; an
  *   empty object if there is no file
  */
 function readKey(file, passphrase, secrets) {
@@ -101,12 +107,12 @@ function readKey(file, passphrase, secrets) {
   const beside = readPublicKey(`${file}.pub`);
   if (isMeantAsPublic(file, bytes)) return { ...beside, problem: 'it has no public key that can be used' };
   if (open) return { ...beside, problem: 'other users can read it, and so ssh does not use it either' };
-  const { publicKey, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
+  const { publicKey, comment, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
   const blob = publicKey ? Buffer.from(publicKey) : beside.blob;
   // The files may be of different keys.
   const found = { blob, ...(beside.blob?.equals(blob) ? { certificate: beside.certificate } : {}) };
   if (problem === undefined) {
-    return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, ...found };
+    return { key: passphrase === undefined ? { key: bytes } : { key: bytes, passphrase }, comment, ...found };
   }
   const help = locked && passphrase === undefined ? "; the option 'passphrase' would decrypt it" : '';
   return { ...found, problem: `${problem}${help}`, locked };

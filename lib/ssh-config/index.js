@@ -168,7 +168,7 @@ class Config {
   #server(reader, hasKey = false) {
     const notice = this.#noticeOf(reader);
     const identities = hasKey
-      ? { keys: [], publicKeys: [], strays: [], locked: [] }
+      ? { keys: [], keyFiles: [], publicKeys: [], strays: [], locked: [] }
       : readIdentities(reader, this.#passphrase, notice, this.#secrets);
     this.#locked.push(...identities.locked);
     return configuredServer(reader, identities, notice);

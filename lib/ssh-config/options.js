@@ -54,11 +54,13 @@ function defined(members) {
  * @typedef {object} ConfiguredServer
  * @property {any} options as the constructor takes them
  * @property {boolean} writesKnownHosts whether there is a file for keys that are accepted
+ * @property {import('./identities.js').KeyFile[]} keyFiles where each of its private keys is from
+ * @property {import('./directives.js').AddedKeys} [addedKeys] which of them are added to its agent
  */
 
 /**
  * @param {import('./reader.js').Reader} reader
- * @param {{ keys: object[], publicKeys: string[], strays: import('./identities.js').Stray[] }} identities
+ * @param {ReturnType<import('./identities.js').readIdentities>} identities
  * @param {(setting: object, reason: string) => void} notice
  * @returns {ConfiguredServer}
  */
@@ -78,7 +80,7 @@ function configuredServer(reader, identities, notice) {
     keepaliveCountMax: countMax === undefined ? undefined : Math.max(1, countMax),
     rekey: rekey(reader, notice),
   });
-  return { options, writesKnownHosts };
+  return { options, writesKnownHosts, keyFiles: identities.keyFiles, addedKeys: reader.value('AddKeysToAgent') };
 }
 
 /** The constructor refuses to go without it; the command has other places for it. */

@@ -79,10 +79,10 @@ function checkWindows({ windowLimit, memoryLimit }) {
 
 /**
  * Checks the constructor's options, and warns of unknown names.
- * @returns {{ native: object, verifiers: (Function | undefined)[], interactive: boolean, sock?: object,
+ * @returns {{ native: object, servers: { hostVerifier?: Function, asks: any }[], interactive: boolean, sock?: object,
  *   signal?: AbortSignal, wipe: () => void }}
- *   native: as the addon takes them; verifiers: the hostVerifier of each jump host and, last, of the server; wipe: to be
- *   called when the addon has taken them
+ *   native: as the addon takes them; servers: the jump hosts and, last, the server; wipe: to be called when the addon has
+ *   taken them
  */
 function checkOptions(options) {
   warnUnknown(checkObject(options, 'options'), 'SSHTunnel');
@@ -152,10 +152,9 @@ function readOptions(options, copies) {
     );
   const { tryKeyboard, authHandler } = server.native;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
-  const verifiers = servers.map(({ hostVerifier }) => hostVerifier);
   return {
     native,
-    verifiers,
+    servers,
     interactive,
     sock: servers[0].sock,
     signal: checkSignal(options.signal, 'options.signal'),

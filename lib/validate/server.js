@@ -165,12 +165,31 @@ function defaultKnownHosts(name) {
 }
 
 /**
+ * What the command `sshtunnel` asks its user: an option of a server that only the command gives.
+ * @typedef {object} Asks
+ * @property {number} times how often the user is asked for a password, and each time for answers to the server's
+ *   questions: again after a refusal
+ * @property {() => Promise<Uint8Array | undefined>} [password] its result is wiped; undefined: the user gives up
+ * @property {AddedKeys} [keys] without it, no private key is added to the agent
+ */
+
+/**
+ * @typedef {object} AddedKeys
+ * @property {number} lifetime seconds; 0 without a limit
+ * @property {boolean} confirm whether the agent asks its user before each signature
+ * @property {(index: number) => Promise<Uint8Array | undefined>} comment of the private key with this index; undefined: it
+ *   is not added
+ */
+
+const ASKS = Symbol('asks');
+
+/**
  * A server as the addon takes it.
  * @param {any} options
  * @param {string} name of `options` in messages
  * @param {Uint8Array[]} copies gets copies of secrets, to be wiped
  * @param {Function} [inherited] asked about a host key that the default files do not have
- * @returns {{ native: object, hostVerifier?: Function, sock?: object }}
+ * @returns {{ native: any, hostVerifier?: Function, sock?: object, asks: Asks }}
  */
 function checkServer(options, name, copies, inherited) {
   const {
@@ -200,6 +219,7 @@ function checkServer(options, name, copies, inherited) {
     keepaliveInterval = 0,
     keepaliveCountMax = 3,
     rekey = {},
+    [ASKS]: asks = { times: 1 },
   } = options;
 
   const passwordBytes = password === undefined ? undefined : checkSecret(password, `${name}.password`, copies);
@@ -229,6 +249,9 @@ function checkServer(options, name, copies, inherited) {
     revokedHostKeys: checkNames(revokedHostKeys, `${name}.revokedHostKeys`),
     requiredRSASize: checkInteger(requiredRSASize, `${name}.requiredRSASize`, MIN_RSA_BITS, MAX_RSA_BITS),
     tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
+    asksPassword: asks.password !== undefined,
+    repetitions: asks.times - 1,
+    addedKeys: asks.keys && { lifetime: asks.keys.lifetime, confirm: asks.keys.confirm },
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MAX_MILLISECONDS),
     rekey: checkRekey(rekey, `${name}.rekey`),
@@ -259,11 +282,11 @@ function checkServer(options, name, copies, inherited) {
       agent: agent !== undefined,
       // Without tryKeyboard, the password answers the question.
       'keyboard-interactive': tryKeyboard || password !== undefined,
-      password: password !== undefined,
+      password: password !== undefined || native.asksPassword,
     });
   }
   if (password !== undefined) native.password = passwordBytes;
-  return { native, hostVerifier: verifier, sock };
+  return { native, hostVerifier: verifier, sock, asks };
 }
 
 /** The jump hosts. Users could take their questions for those of the server, so they may not ask any. */
@@ -303,4 +326,4 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = { checkJump, checkServer, checkUnreached };
+module.exports = { ASKS, checkJump, checkServer, checkUnreached };

@@ -105,12 +105,6 @@ const KNOWN = {
     },
   ],
   'dynamic-forward': [{ trace: /dynamic -R/, why: REMOTE_SOCKS }],
-  'hostkey-rotate': [
-    {
-      fail: /^(learn hostkeys|old key present)/,
-      why: 'UpdateHostKeys does not remove keys that the server no longer has',
-    },
-  ],
   integrity: [
     {
       fail: /^unexpected error mac|: no mac errors$|: expected \d+ mac errors/,

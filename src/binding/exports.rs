@@ -133,15 +133,15 @@ pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
     }
 }
 
-/// Answers a `Prompts`, or gives up on it. Only the first answer counts, and none after the tunnel is
+/// Answers an `Inquiry`, or gives up on it. Only the first answer counts, and none after the tunnel is
 /// dropped.
 #[napi(catch_unwind)]
-pub fn answer_prompts(handle: u32, question: u32, responses: Option<Vec<Uint8Array>>) {
+pub fn answer_inquiry(handle: u32, question: u32, responses: Option<Vec<Uint8Array>>) {
     // JavaScript wipes the originals.
     let copy = |response: &Uint8Array| Zeroizing::new(response.to_vec());
     let responses = responses.map(|given| given.iter().map(copy).collect());
     if let Ok(object) = environment::find(handle) {
-        object.observer().answer_prompts(question, responses);
+        object.observer().answer_inquiry(question, responses);
     }
 }
 

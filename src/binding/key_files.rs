@@ -15,6 +15,8 @@ use crate::binding::types::enums::AlgorithmKind;
 pub struct KeyFileInfo {
     /// The blob of its public half, if it is known.
     pub public_key: Option<Uint8Array>,
+    /// Its comment, if it can be used.
+    pub comment: Option<String>,
     /// Why it cannot be used.
     pub problem: Option<String>,
     /// Whether that is because the passphrase is missing or wrong.
@@ -27,11 +29,13 @@ pub fn inspect_private_key(text: Uint8Array, passphrase: Option<Uint8Array>) -> 
     match PrivateKey::parse(&text, passphrase.as_deref()) {
         Ok(key) => KeyFileInfo {
             public_key: Some(key.public_blob().to_vec().into()),
+            comment: Some(String::from_utf8_lossy(key.comment()).into_owned()),
             problem: None,
             locked: false,
         },
         Err(error) => KeyFileInfo {
             public_key: PrivateKey::public_half(&text).map(Into::into),
+            comment: None,
             locked: matches!(
                 error,
                 PrivateKeyError::PassphraseMissing | PrivateKeyError::PassphraseWrong

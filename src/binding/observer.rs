@@ -12,10 +12,10 @@ use crate::binding::environment::{Dispatched, Link};
 use crate::binding::errors::Failure;
 use crate::binding::lock;
 use crate::binding::streams::StreamWaker;
-use crate::binding::types::prompts::Prompts;
+use crate::binding::types::inquiry::Inquiry as NativeInquiry;
 use crate::binding::types::stats::{Stats, milliseconds};
 use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
-use crate::session::{self, HostKeyInfo, Responses};
+use crate::session::{HostKeyInfo, Inquiry, Responses};
 use crate::tunnel::{self, Answer, DIAL_FORWARD, Event, Observer, SessionStep};
 
 /// Messages in the queue above which the tunnel accepts no connections, which would add more. Each has
@@ -44,8 +44,8 @@ pub enum Kind {
     Error,
     /// Life `number` of the tunnel is over.
     Close,
-    /// The prompts in the payload wait for the answer to question `number`.
-    Prompts,
+    /// What the payload asks for waits for the answer to question `number`.
+    Inquiry,
     /// One of several sessions disconnected, or could not connect.
     SessionError,
     /// The server does not listen for forward `number` any more.
@@ -74,7 +74,7 @@ pub type Payload = Either10<
     ConnectionInfo,
     ConnectionEnd,
     HostKey,
-    Prompts,
+    NativeInquiry,
     ForwardInfo,
     Stats,
     Banner,
@@ -139,10 +139,10 @@ pub struct JsObserver {
 /// Questions that JavaScript has not answered.
 #[derive(Default)]
 struct Questions {
-    /// The number of the last question about a host key, or with prompts.
+    /// The number of the last question about a host key, or inquiry.
     last: u32,
     keys: HashMap<u32, oneshot::Sender<bool>>,
-    prompts: HashMap<u32, oneshot::Sender<Responses>>,
+    inquiries: HashMap<u32, oneshot::Sender<Responses>>,
     /// By the connections' ids, until they are answered or the connection has ended.
     requests: HashMap<u64, Answer>,
 }
@@ -197,9 +197,9 @@ impl JsObserver {
         }
     }
 
-    /// Answers prompts, or gives up on them; only the first answer counts.
-    pub(crate) fn answer_prompts(&self, question: u32, responses: Option<Responses>) {
-        let asked = lock(&self.questions).prompts.remove(&question);
+    /// Answers an inquiry, or gives up on it; only the first answer counts.
+    pub(crate) fn answer_inquiry(&self, question: u32, responses: Option<Responses>) {
+        let asked = lock(&self.questions).inquiries.remove(&question);
         if let (Some(sender), Some(responses)) = (asked, responses) {
             let _ = sender.send(responses);
         }
@@ -328,16 +328,16 @@ impl Observer for JsObserver {
         self.send(Kind::HostKey, question, Either10::F(key.into()));
     }
 
-    fn answer_prompts(&self, prompts: session::Prompts, answer: oneshot::Sender<Responses>) {
+    fn answer(&self, inquiry: Inquiry, answer: oneshot::Sender<Responses>) {
         if self.blocked.load(Ordering::SeqCst) {
             self.deadlock.store(true, Ordering::SeqCst);
             return;
         }
         let mut questions = lock(&self.questions);
-        questions.prompts.retain(|_, sender| !sender.is_closed());
+        questions.inquiries.retain(|_, sender| !sender.is_closed());
         let number = questions.next();
-        questions.prompts.insert(number, answer);
+        questions.inquiries.insert(number, answer);
         drop(questions);
-        self.send(Kind::Prompts, number.into(), Either10::G(prompts.into()));
+        self.send(Kind::Inquiry, number.into(), Either10::G(inquiry.into()));
     }
 }

@@ -21,7 +21,7 @@ pub use ssh_proto::{AuthMethod, Prompt, Prompts};
 pub use auth::credentials::Credentials;
 pub use auth::encrypted_secret::EncryptedSecret;
 pub use auth::key_file::KeyFile;
-pub use auth::responder::Responses;
+pub use auth::responder::{Inquiry, Responses, Subject};
 pub use backoff::Reconnect;
 pub use config::{Banner, Route, Target};
 pub use connect::happy_eyeballs::{Dialing, Family};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::net::linger::Linger;
-use crate::session::{Banner, HostKeyInfo, Prompts, Responses};
+use crate::session::{Banner, HostKeyInfo, Inquiry, Responses};
 use crate::tunnel::{Endpoint, Error};
 
 /// Receives the events and questions of a tunnel. Called on the runtime's threads; must return at
@@ -26,8 +26,8 @@ pub trait Observer: Send + Sync + 'static {
     /// Asks whether to trust a host key. Dropping `answer` rejects the key.
     fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>);
 
-    /// Passes on the server's prompts. Dropping `answer` cancels this kind of authentication.
-    fn answer_prompts(&self, prompts: Prompts, answer: oneshot::Sender<Responses>);
+    /// Asks for what only the user knows. Dropping `answer` gives no response.
+    fn answer(&self, inquiry: Inquiry, answer: oneshot::Sender<Responses>);
 }
 
 /// An event of a tunnel.

@@ -65,7 +65,22 @@ class Askpass {
    * @returns {Promise<any>} a string, or without `echo` bytes, which the caller wipes; undefined if the program fails
    */
   ask(prompt, { echo = false } = {}) {
-    const answer = this.#turn.then(() => this.#ask(prompt, echo));
+    return this.#inTurn(() => this.#ask(prompt, echo));
+  }
+
+  /**
+   * Asks a question, after those before. As for ssh, the program agrees by its status, and with no words or a yes.
+   * @param {string} question
+   * @returns {Promise<boolean>}
+   */
+  async confirm(question) {
+    const answer = await this.#inTurn(() => this.#ask(question, true, { SSH_ASKPASS_PROMPT: 'confirm' }));
+    return answer === '' || answer?.toLowerCase() === 'yes';
+  }
+
+  /** @template T @param {() => Promise<T>} work @returns {Promise<T>} */
+  #inTurn(work) {
+    const answer = this.#turn.then(work);
     this.#turn = answer.then(
       () => {},
       () => {},
@@ -73,9 +88,11 @@ class Askpass {
     return answer;
   }
 
-  #ask(prompt, echo) {
+  /** @returns {Promise<any>} */
+  #ask(prompt, echo, hint = {}) {
     return new Promise((resolve) => {
-      const child = spawn(this.#program, [prompt], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const env = { ...process.env, ...hint };
+      const child = spawn(this.#program, [prompt], { stdio: ['ignore', 'pipe', 'inherit'], env });
       const bytes = allocate(MAX_ANSWER);
       let length = 0;
       child.stdout.on('data', (/** @type {Buffer} */ chunk) => {

@@ -1,7 +1,7 @@
 'use strict';
 
-// Connects a tunnel, in as many attempts as it takes while the user can be asked for something that may help. Each
-// attempt is a connection of its own.
+// Connects a tunnel. The user is asked meanwhile for what may help; only with a passphrase is there another attempt, which
+// is a connection of its own.
 //
 //   credentials.js   what one server is offered: keys, then what the user is asked for
 //   host-key.js      what becomes of a host key that no file decides about
@@ -77,10 +77,19 @@ class Connector {
   }
 
   /** Asks the user; the deadline stands still meanwhile. */
-  async ask(prompt, options) {
+  ask(prompt, options) {
+    return this.#paused(() => this.#terminal.ask(prompt, options));
+  }
+
+  /** Asks for a yes. */
+  confirm(question) {
+    return this.#paused(() => this.#terminal.confirm(question));
+  }
+
+  async #paused(work) {
     this.#deadline?.pause();
     try {
-      return await this.#terminal.ask(prompt, options);
+      return await work();
     } finally {
       this.#deadline?.resume();
     }
@@ -96,7 +105,7 @@ class Connector {
         const { options, servers, locked, wipe } = this.#settings.read();
         for (const server of servers) {
           const { credentials, hostKeys } = this.#remember(server, server.options !== options);
-          Object.assign(server.options, hostKeys.options(), credentials.options(server.options, locked));
+          Object.assign(server.options, hostKeys.options(), credentials.options(server, locked));
         }
         const { tunnel, error } = await this.#attempt(options, wipe, prepare);
         if (tunnel !== undefined) {
@@ -111,7 +120,6 @@ class Connector {
       }
     } finally {
       this.#settings.wipe();
-      for (const { credentials } of this.#servers.values()) credentials.wipe();
     }
   }
 
@@ -192,7 +200,7 @@ class Connector {
   }
 
   /** Asks the server's questions in turn; the user gives up with the end of input. */
-  async #answer({ host, port, username }, name, instructions, lang, prompts, finish) {
+  async #answer({ host, username }, name, instructions, lang, prompts, finish) {
     const responses = [];
     const heading = [name, instructions]
       .filter(Boolean)
@@ -205,7 +213,6 @@ class Connector {
         if (response === undefined) return finish();
         responses.push(response);
       }
-      if (responses.length > 0) this.#remembered({ host, port }).credentials.answered();
       return finish(responses);
     } finally {
       wipe(responses.filter(Buffer.isBuffer));
@@ -223,7 +230,7 @@ class Connector {
       hostKeys.refused(error);
     } else if (error.code === 'ERR_SSH_AUTH') {
       hostKeys.accepted();
-      if (await credentials.improve(error, server, locked)) return;
+      if (await credentials.improve(error, locked)) return;
     }
     this.#messages.fatal(connectFailure(error, server));
     throw new ConnectError(error);

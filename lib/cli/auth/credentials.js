@@ -1,12 +1,12 @@
 'use strict';
 
-// What a server is offered: keys at once, then what the user is asked for. Passwords are asked for between attempts.
+// What a server is offered: keys, then what the user is asked for. Passphrases are asked for between attempts.
 
 const { unlocks } = require('../../ssh-config/identities.js');
+const { ASKS } = require('../../validate/server.js');
 
 /** ssh's order, where no directive says another, except that keys come before `none`. */
 const METHODS = ['publickey', 'agent', 'none', 'keyboard-interactive', 'password'];
-const KEYS = 'keys';
 const KEYBOARD = 'keyboard-interactive';
 const PASSWORD = 'password';
 
@@ -62,16 +62,10 @@ class Credentials {
   #passphrases;
   #messages;
   #methods;
-  /** What is tried in turn; every stage offers the keys, too. */
-  #stages;
-  #stage = 0;
-  #turns = 0;
-  /** Bytes, kept for the attempts that follow. */
-  #password;
-  /** The stage of the attempt that has failed. */
-  #offered;
-  /** Whether the user answered the server's questions in the attempt that has failed. */
-  #answered = false;
+  /** The methods by which the user is asked. */
+  #asking;
+  /** Whether they are among those of the next attempt: keys come first, and so do their passphrases. */
+  #asks = false;
 
   /**
    * @param {{ authHandler?: string[] }} server its options by the files
@@ -85,82 +79,64 @@ class Credentials {
     this.#messages = messages;
     this.#methods = server.authHandler ?? METHODS;
     // A jump host's questions could be taken for those of the last server.
-    const asked =
-      asker === undefined ? [] : [KEYBOARD, PASSWORD].filter((method) => !(isJumpHost && method === KEYBOARD));
-    this.#stages = [KEYS, ...this.#methods.filter((method) => asked.includes(method))];
-  }
-
-  /** Forgets the password. */
-  wipe() {
-    this.#password?.fill(0);
-    this.#password = undefined;
+    const possible = isJumpHost ? [PASSWORD] : [KEYBOARD, PASSWORD];
+    const asks = asker !== undefined && settings.passwordPrompts > 0;
+    this.#asking = possible.filter((method) => asks && this.#methods.includes(method));
   }
 
   /**
    * Options for the next attempt.
+   * @param {import('../../ssh-config/options.js').ConfiguredServer} server
    * @param {string[]} locked files of keys that lack their passphrase
    */
-  options(server, locked) {
-    // Keys come before questions: those of the server wait until the passphrases were asked for.
-    const isUnlocked = this.#passphrases === undefined || this.#passphrases.pending(locked).length === 0;
-    if (this.#stage === 0 && isUnlocked && this.#stages[1] === KEYBOARD) this.#stage = 1;
-    const stage = this.#stages[this.#stage];
-    const has = {
-      publickey: server.privateKey !== undefined,
-      agent: server.agent !== undefined,
-      // The server has refused it when the user is asked for a password.
-      none: stage !== PASSWORD,
-      [KEYBOARD]: stage === KEYBOARD,
-      [PASSWORD]: stage === PASSWORD,
-    };
-    this.#offered = stage;
-    this.#answered = false;
+  options({ options, keyFiles, addedKeys }, locked) {
+    this.#asks ||= (this.#passphrases?.pending(locked) ?? []).length === 0;
+    const asked = this.#asks ? this.#asking : [];
+    const has = { publickey: options.privateKey !== undefined, agent: options.agent !== undefined, none: true };
+    let count = 0;
+    const password = () => this.#askPassword(options, count++ > 0);
+    const keys = addedKeys && addedKeys.mode !== 'no' && this.#addedKeys(keyFiles, addedKeys);
     return {
-      authHandler: this.#methods.filter((method) => has[method]),
-      ...(stage === KEYBOARD ? { tryKeyboard: true } : {}),
-      ...(stage === PASSWORD ? { password: this.#password } : {}),
+      authHandler: this.#methods.filter((method) => has[method] || asked.includes(method)),
+      tryKeyboard: asked.includes(KEYBOARD),
+      [ASKS]: {
+        times: Math.max(this.#settings.passwordPrompts, 1),
+        ...(asked.includes(PASSWORD) && { password }),
+        ...(keys && { keys }),
+      },
     };
   }
 
-  /** The user has answered the server's questions. */
-  answered() {
-    this.#answered = true;
+  /** Asks for the password, again if the server has refused one. */
+  #askPassword({ username, host }, isRefused) {
+    if (isRefused) this.#messages.error('Permission denied, please try again.');
+    return this.#asker.ask(`${username}@${host}'s password: `);
+  }
+
+  /** What is added to the agent of the keys that authenticate the user. */
+  #addedKeys(keyFiles, { mode, seconds }) {
+    const comment = async (index) => {
+      const { file, comment } = keyFiles[index];
+      const question = `Add key ${file} (${comment}) to agent?`;
+      if (mode === 'ask' && !(await this.#asker?.confirm(question))) return undefined;
+      this.#messages.debug(1, `Adding the key ${file} to the agent.`);
+      return Buffer.from(comment || file);
+    };
+    return { lifetime: seconds, confirm: mode === 'confirm', comment };
   }
 
   /**
-   * After a refusal: asks for what may help.
+   * After a refusal: asks for passphrases.
    * @param {import('../../../index.js').SSHTunnelError} error
-   * @param {{ host: string, username: string }} server
    * @param {string[]} locked files of keys that lack their passphrase
    * @returns {Promise<boolean>} whether there is something else to try
    */
-  async improve({ acceptedMethods: accepted = [] }, { host, username }, locked) {
-    if (this.#asker === undefined) return false;
+  async improve({ acceptedMethods: accepted = [] }, locked) {
+    if (this.#asker === undefined || this.#asks) return false;
+    this.#asks = true;
     const acceptsKeys = accepted.includes('publickey') && this.#methods.includes('publickey');
-    if (acceptsKeys && (await this.#passphrases.unlock(locked))) return true;
-    const again = () => this.#turns < this.#settings.passwordPrompts;
-    const denied = () => this.#messages.error('Permission denied, please try again.');
-    // A stage that was refused NumberOfPasswordPrompts times is over.
-    for (; this.#stage < this.#stages.length; this.#stage++, this.#turns = 0) {
-      const stage = this.#stages[this.#stage];
-      if (!accepted.includes(stage)) continue;
-      if (stage === KEYBOARD) {
-        if (this.#offered !== KEYBOARD) return true;
-        this.#turns += 1;
-        if (!this.#answered || !again()) continue;
-        denied();
-        return true;
-      }
-      if (!again()) continue;
-      if (this.#turns > 0) denied();
-      this.#turns += 1;
-      const password = await this.#asker.ask(`${username}@${host}'s password: `);
-      if (password === undefined) return false;
-      this.wipe();
-      this.#password = password;
-      return true;
-    }
-    return false;
+    const unlocked = acceptsKeys && (await this.#passphrases.unlock(locked));
+    return unlocked || this.#asking.some((method) => accepted.includes(method));
   }
 }
 

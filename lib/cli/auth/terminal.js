@@ -59,6 +59,16 @@ class Terminal {
     return answer;
   }
 
+  /**
+   * Asks a question, after those before, to which only a written yes agrees.
+   * @param {string} question
+   * @returns {Promise<boolean>}
+   */
+  async confirm(question) {
+    const answer = await this.ask(`${question} (yes/no) `, { echo: true });
+    return answer?.trim().toLowerCase() === 'yes';
+  }
+
   async #ask(prompt, echo) {
     this.#screen.leave();
     const unseen = echo ? undefined : new Unseen();

@@ -6,11 +6,12 @@ mod routes;
 
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
+use ssh_proto::agent::Constraints;
 use ssh_proto::{AlgorithmKind, PublicEntry, Rekey, Windows};
 
 use crate::binding::calls::{duration, unpack};
@@ -54,6 +55,12 @@ pub struct Server {
     pub agent_keys_first: Vec<String>,
     /// Whether JavaScript answers the server's questions.
     pub try_keyboard: bool,
+    /// Whether JavaScript is asked for a password.
+    pub asks_password: bool,
+    /// How often it is asked again after a refusal.
+    pub repetitions: u32,
+    /// Limits with which private keys are added to the agent.
+    pub added_keys: Option<AddedKeys>,
     /// The methods of authentication to use, in order.
     pub auth_handler: Option<Vec<AuthMethodName>>,
     /// Pinned host keys.
@@ -89,6 +96,15 @@ pub struct Server {
     pub keepalive_count_max: u32,
     /// When this side starts a key exchange.
     pub rekey: RekeyLimits,
+}
+
+/// Limits of the use of keys that are added to an agent.
+#[napi(object, object_to_js = false)]
+pub struct AddedKeys {
+    /// Seconds, 0 for any time.
+    pub lifetime: u32,
+    /// Whether the agent asks its user.
+    pub confirm: bool,
 }
 
 /// The constructor's options, with their defaults.
@@ -320,6 +336,12 @@ impl Server {
             agent_first: first,
             agent_certificates: certificates,
             interactive: self.try_keyboard,
+            asks_password: self.asks_password,
+            asked_password: Mutex::default(),
+            repetitions: self.repetitions,
+            added_keys: self
+                .added_keys
+                .map(|AddedKeys { lifetime, confirm }| Constraints { lifetime, confirm }),
             methods: self.auth_handler.map(|methods| methods.into_iter().map(Into::into).collect()),
         };
         let algorithms = self.algorithms.select().map_err(named)?;

@@ -1,7 +1,7 @@
 //! The objects in messages to JavaScript.
 
 pub mod enums;
-pub mod prompts;
+pub mod inquiry;
 pub mod stats;
 
 use std::net::SocketAddr;

@@ -94,6 +94,11 @@ impl Agent {
         Ok(messages::signature(&reply)?)
     }
 
+    /// Adds a private key, by [`messages::request_addition`].
+    pub(crate) async fn add(&mut self, request: &[u8]) -> Result<(), AgentError> {
+        Ok(messages::added(&self.request(request).await?)?)
+    }
+
     /// Sends a request and reads the reply.
     async fn request(&mut self, message: &[u8]) -> Result<Vec<u8>, AgentError> {
         let failed = |error: io::Error| match error.kind() {

@@ -11,18 +11,41 @@ use zeroize::Zeroizing;
 
 use crate::session::Error;
 use crate::session::auth::agent::{Agent, AgentError};
+use crate::session::auth::encrypted_secret::EncryptedSecret;
 
-/// Responses to keyboard-interactive prompts, one for each.
+/// A question to the application about one server.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// Index of the jump host that it is about; `None` for the tunnel's own server.
+    pub hop: Option<u32>,
+    /// What is asked for.
+    pub subject: Subject,
+}
+
+/// What the application is asked for.
+#[derive(Debug)]
+pub enum Subject {
+    /// Responses to the prompts of the server, one for each.
+    Prompts(Prompts),
+    /// The user's password, as the only response.
+    Password,
+    /// Permission to add the private key with this index to the agent: its comment, as the only
+    /// response.
+    Key(usize),
+}
+
+/// Responses to an [`Inquiry`].
 pub type Responses = Vec<Zeroizing<Vec<u8>>>;
 
 /// Asks the application for responses; dropping the sender gives none.
-pub(crate) type Prompting = dyn Fn(Prompts, oneshot::Sender<Responses>) + Send + Sync;
+pub(crate) type Prompting = dyn Fn(Inquiry, oneshot::Sender<Responses>) + Send + Sync;
 
 /// Answer to a question, with the connection to the agent unless it failed.
 pub(crate) enum Answer {
     Identities(Result<Vec<Vec<u8>>, String>, Option<Agent>),
     Signature(Result<Vec<u8>, String>, Option<Agent>),
     Responses(Option<Responses>),
+    Password(Option<Responses>),
 }
 
 /// Answers one question at a time. A new question replaces the one before.
@@ -30,13 +53,17 @@ pub(crate) struct Responder {
     /// Path of the agent's socket.
     path: Option<String>,
     prompt: Arc<Prompting>,
+    /// Index of the jump host that asks.
+    hop: Option<u32>,
     agent: Option<Agent>,
+    /// The last password from the application.
+    password: Option<EncryptedSecret>,
     pending: Option<Pin<Box<dyn Future<Output = Answer> + Send>>>,
 }
 
 impl Responder {
-    pub(crate) fn new(path: Option<String>, prompt: Arc<Prompting>) -> Self {
-        Self { path, prompt, agent: None, pending: None }
+    pub(crate) fn new(path: Option<String>, prompt: Arc<Prompting>, hop: Option<u32>) -> Self {
+        Self { path, prompt, hop, agent: None, password: None, pending: None }
     }
 
     /// Begins to answer a question. `binding` is the agent's first request, as in
@@ -56,11 +83,21 @@ impl Responder {
                 Answer::Signature(signature, agent)
             }),
             Question::Prompts(prompts) => {
-                let (sender, responses) = oneshot::channel();
-                (self.prompt)(prompts, sender);
+                let responses = self.inquire(Subject::Prompts(prompts));
                 Box::pin(async move { Answer::Responses(responses.await.ok()) })
             }
+            Question::Password => {
+                let response = self.inquire(Subject::Password);
+                Box::pin(async move { Answer::Password(response.await.ok()) })
+            }
         });
+    }
+
+    /// Asks the application.
+    pub(crate) fn inquire(&self, subject: Subject) -> oneshot::Receiver<Responses> {
+        let (sender, responses) = oneshot::channel();
+        (self.prompt)(Inquiry { hop: self.hop, subject }, sender);
+        responses
     }
 
     /// Waits for the answer to the question. Cancel safe.
@@ -75,6 +112,11 @@ impl Responder {
         }
     }
 
+    /// Returns the last password from the application, if there was one.
+    pub(crate) fn take_password(&mut self) -> Option<EncryptedSecret> {
+        self.password.take()
+    }
+
     /// Passes an answer to the client.
     pub(crate) fn pass(&mut self, answer: Answer, client: &mut Client) -> Result<(), Error> {
         match answer {
@@ -87,6 +129,11 @@ impl Responder {
                 client.signature(signature)?;
             }
             Answer::Responses(responses) => client.responses(responses.as_deref())?,
+            Answer::Password(given) => {
+                let password = given.as_ref().and_then(|given| given.first());
+                self.password = password.map(|bytes| EncryptedSecret::new(bytes));
+                client.password(password.map(|bytes| bytes.as_slice()))?;
+            }
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use ssh_proto::agent;
 use ssh_proto::key::HostKey;
 use ssh_proto::{AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Setup, Windows};
 use tokio::select;
@@ -12,7 +13,9 @@ use tokio::task::spawn_blocking;
 use crate::random::random;
 use crate::runtime::cutoff::CutoffWatch;
 use crate::runtime::timer::Deadline;
-use crate::session::auth::responder::{Prompting, Responder};
+use crate::session::auth::agent::Agent;
+use crate::session::auth::credentials::Credentials;
+use crate::session::auth::responder::{Prompting, Responder, Subject};
 use crate::session::connect::happy_eyeballs::dial;
 use crate::session::connect::happy_eyeballs::host_and_port;
 use crate::session::connect::jump;
@@ -20,8 +23,8 @@ use crate::session::connect::transport::Stream;
 use crate::session::connection::{OpenEarly, Session, exchange};
 use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
-    Banner, EncryptedSecret, Error, HostKeyInfo, HostKeyReason, HostKeyRefusal, KeyFile, Route,
-    Strictness, Target, Trust,
+    Banner, Error, HostKeyInfo, HostKeyReason, HostKeyRefusal, KeyFile, Route, Strictness, Target,
+    Trust,
 };
 
 /// Asks the application about a host key; dropping the sender rejects it.
@@ -63,7 +66,9 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
         agent_first: connector.target.credentials.agent_first.clone(),
         agent_certificates: connector.target.credentials.agent_certificates.clone(),
         interactive: connector.target.credentials.interactive,
-        password: connector.target.credentials.password.as_ref().map(EncryptedSecret::open),
+        password: connector.target.credentials.password(),
+        asks_password: connector.target.credentials.asks_password,
+        repetitions: connector.target.credentials.repetitions,
         methods: connector.target.credentials.methods.clone(),
         algorithms: Some(connector.target.algorithms.names(AlgorithmKind::PublicKey).to_vec()),
         rsa_bits: connector.target.trust.rsa_bits,
@@ -190,7 +195,7 @@ impl Connector<'_> {
     /// `is_local`: the server is at a loopback address.
     async fn run(&mut self, session: &mut Session, is_local: bool) -> Result<(), Error> {
         let agent = self.target.credentials.agent.clone();
-        let mut responder = Responder::new(agent, self.prompt.clone());
+        let mut responder = Responder::new(agent, self.prompt.clone(), self.target.hop);
         loop {
             while let Some(event) = session.client.next_event()? {
                 match event {
@@ -215,7 +220,13 @@ impl Connector<'_> {
                     Event::Question(question) => {
                         responder.ask(question, session.client.agent_binding());
                     }
-                    Event::Ready => return Ok(()),
+                    Event::Ready => {
+                        if let Some(password) = responder.take_password() {
+                            self.target.credentials.keep_password(password);
+                        }
+                        self.add_keys(session.client.keys_for_agent(), &mut responder).await;
+                        return Ok(());
+                    }
                     Event::Opened(_)
                     | Event::OpenFailed { .. }
                     | Event::Data { .. }
@@ -239,6 +250,29 @@ impl Connector<'_> {
             if let Some(answer) = self.within(step, event).await?? {
                 responder.pass(answer, &mut session.client)?;
             }
+        }
+    }
+
+    /// Adds the private keys that have authenticated the user to the agent, if that is wanted and the
+    /// application agrees. The session is up without that: a failure changes nothing.
+    async fn add_keys(&mut self, keys: Vec<usize>, responder: &mut Responder) {
+        let Credentials { agent, added_keys, .. } = &self.target.credentials;
+        let Some((path, constraints)) = agent.clone().zip(*added_keys) else { return };
+        for number in keys {
+            let answer = responder.inquire(Subject::Key(number));
+            let target = self.target.clone();
+            let path = &path;
+            let added = async move {
+                let comment = answer.await.ok()?.pop()?;
+                // Reading a key takes time.
+                let made = spawn_blocking(move || {
+                    let identity = target.credentials.private_keys.get(number)?.identity().ok()?;
+                    agent::request_addition(&identity, &comment, constraints).ok()
+                });
+                let request = made.await.ok()??;
+                Agent::connect(path).await.ok()?.add(&request).await.ok()
+            };
+            let _ = self.within("the agent to take the key", added).await;
         }
     }
 

@@ -138,7 +138,7 @@ pub(crate) fn connect_session(
     let verifier = observer.clone();
     let verify = Arc::new(move |key, answer| verifier.verify_host_key(key, answer));
     let responder = observer.clone();
-    let prompt = Arc::new(move |prompts, answer| responder.answer_prompts(prompts, answer));
+    let prompt = Arc::new(move |inquiry, answer| responder.answer(inquiry, answer));
     let receiver = observer.clone();
     let show = Arc::new(move |banner| receiver.event(Event::Banner(banner)));
     session::connect(config.target.clone(), windows, verify, prompt, show, early.opener(), limit)

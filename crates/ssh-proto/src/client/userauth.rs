@@ -41,6 +41,12 @@ impl Client {
         self.keys.agent_binding()
     }
 
+    /// Returns the indices of the private keys that have authenticated the user and that the agent, if it
+    /// was asked, does not have.
+    pub fn keys_for_agent(&self) -> Vec<usize> {
+        self.auth.keys_for_agent().collect()
+    }
+
     /// Answers [`Question::Identities`]: the public keys and certificates that the agent holds, or
     /// the reason why there are none. An answer to a question that is not open (any more) is
     /// ignored, here as below; an error ends the session, as in [`Client::next_event`].
@@ -63,6 +69,13 @@ impl Client {
     /// [`Question::Prompts`]: crate::Question::Prompts
     pub fn responses(&mut self, given: Option<&[Zeroizing<Vec<u8>>]>) -> Result<(), Error> {
         self.answer(|auth, session| auth.responses(given, session))
+    }
+
+    /// Answers [`Question::Password`]: the password, or `None` to try the next method.
+    ///
+    /// [`Question::Password`]: crate::Question::Password
+    pub fn password(&mut self, given: Option<&[u8]>) -> Result<(), Error> {
+        self.answer(|auth, session| auth.password(given, session))
     }
 
     fn answer(

@@ -63,7 +63,7 @@ pub fn authentication(data: &[u8]) {
             Err(Error::Protocol(_)) => return,
             Err(error) => panic!("{error}"),
         }
-        // Each method and each key at most once, unless it came too early.
+        // Each method and each key at most once, unless it came too early or is asked for again.
         assert!(requests <= 200, "requests without end");
         assert!(!auth.waiting_for().is_empty());
         if input.is_empty() {
@@ -103,6 +103,8 @@ fn credentials(input: &mut Input<'_>) -> Credentials {
         agent_first: vec![AGENT_KEYS[1].to_vec()],
         interactive: choices & 4 != 0,
         password: (choices & 8 != 0).then(|| Zeroizing::new(PASSWORD.into())),
+        asks_password: choices & 128 != 0,
+        repetitions: 2,
         methods,
         ..Credentials::default()
     }
@@ -111,7 +113,7 @@ fn credentials(input: &mut Input<'_>) -> Credentials {
 /// Checks that texts for the user are bounded and printable.
 fn look_at(question: &Question) {
     match question {
-        Question::Identities => {}
+        Question::Identities | Question::Password => {}
         Question::Sign { key, data, .. } => {
             assert!(data.windows(key.len()).any(|part| part == key), "it is signed what for");
         }
@@ -177,6 +179,7 @@ fn go_on(
             auth.identities(Ok(keys), SESSION)
         }
         14 => auth.signature(signature(question, input), SESSION),
+        _ if question == Some(&Question::Password) => auth.password(Some(input.chunk()), SESSION),
         _ => auth.responses(responses(question, input).as_deref(), SESSION),
     }
 }

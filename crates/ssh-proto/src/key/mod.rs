@@ -7,12 +7,13 @@
 //!   `ppk`; `encoding`: what else surrounds a key.
 //! - `public`: [`PublicKey`]; `certificate`: [`Certificate`]; `host`: [`HostKey`] is either of them.
 //! - `listed`: [`ListedKey`], a key in a known_hosts file.
-//! - `curve`, `rsa`: the types of keys; `pad`, `sha1`, `stack`: helpers.
+//! - `fields`: a private key for an agent. `curve`, `rsa`: the types of keys; `pad`, `sha1`, `stack`: helpers.
 
 mod certificate;
 mod curve;
 mod der;
 mod encoding;
+mod fields;
 mod host;
 mod listed;
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(super) fn public_half(body: &[u8]) -> Option<Vec<u8>> {
     fields.string().ok().map(<[u8]>::to_vec)
 }
 
-/// Reads the body of a file.
+/// Reads the body of a file: the key, and its comment.
 ///
 /// ```text
 /// byte[]  "openssh-key-v1" and a zero
@@ -48,7 +48,10 @@ pub(super) fn public_half(body: &[u8]) -> Option<Vec<u8>> {
 /// string  private key, encrypted
 /// byte[]  tag of an authenticating cipher
 /// ```
-pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, PrivateKeyError> {
+pub(super) fn read(
+    body: &[u8],
+    passphrase: Option<&[u8]>,
+) -> Result<(Signer, Vec<u8>), PrivateKeyError> {
     let body = body.strip_prefix(MAGIC).ok_or(PrivateKeyError::Damaged("its header is wrong"))?;
     let mut fields = Reader::new(body);
     let (cipher, derivation) = (fields.text()?, fields.text()?);
@@ -60,7 +63,7 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
     let private = fields.string()?;
     let tag = fields.rest();
 
-    let signer = if cipher == "none" {
+    let (signer, comment) = if cipher == "none" {
         if !tag.is_empty() {
             return Err(PrivateKeyError::Damaged("bytes follow it"));
         }
@@ -97,7 +100,7 @@ pub(super) fn read(body: &[u8], passphrase: Option<&[u8]>) -> Result<Signer, Pri
     if signer.public_blob() != public {
         return Err(PrivateKeyError::Damaged("its public and private keys do not match"));
     }
-    Ok(signer)
+    Ok((signer, comment))
 }
 
 /// Reads the options of bcrypt, the only key derivation.
@@ -117,7 +120,7 @@ fn bcrypt(options: &[u8]) -> Result<Kdf, PrivateKeyError> {
     Ok(Kdf::Bcrypt { salt, rounds })
 }
 
-/// Reads the decrypted private key; `None` if the passphrase was wrong.
+/// Reads the decrypted private key and its comment; `None` if the passphrase was wrong.
 ///
 /// ```text
 /// uint32  check
@@ -129,7 +132,7 @@ fn bcrypt(options: &[u8]) -> Result<Kdf, PrivateKeyError> {
 ///
 /// As in OpenSSH, the padding may have any length: PuTTYgen pads to blocks of 16 bytes without a cipher
 /// too, where ssh-keygen pads to 8.
-fn section(section: &[u8]) -> Result<Option<Signer>, PrivateKeyError> {
+fn section(section: &[u8]) -> Result<Option<(Signer, Vec<u8>)>, PrivateKeyError> {
     let mut fields = Reader::new(section);
     if fields.uint32()? != fields.uint32()? {
         return Ok(None);
@@ -142,12 +145,12 @@ fn section(section: &[u8]) -> Result<Option<Signer>, PrivateKeyError> {
             None => return Err(PrivateKeyError::Unsupported(unsupported_type(name))),
         },
     };
-    fields.string()?;
+    let comment = fields.string()?.to_vec();
     let mut expected = (0..=u8::MAX).cycle().skip(1);
     if !fields.rest().iter().all(|byte| expected.next() == Some(*byte)) {
         return Err(PrivateKeyError::Damaged("its padding is wrong"));
     }
-    Ok(Some(signer))
+    Ok(Some((signer, comment)))
 }
 
 /// Describes a type of key that is not supported.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::curve::Curve;
 use super::pem::Block;
 use super::stack::wiping_stack;
-use super::{ED25519, RSA_SHA2_256, RSA_SHA2_512, der, encoding, openssh, ppk, rsa};
+use super::{ED25519, RSA_SHA2_256, RSA_SHA2_512, der, encoding, fields, openssh, ppk, rsa};
 use crate::wire::Writer;
 
 /// A private key, ready to sign.
@@ -25,6 +25,8 @@ pub struct PrivateKey {
     signer: Signer,
     /// The public key (RFC 4253 section 6.6).
     public_blob: Vec<u8>,
+    /// The comment in its file; empty if there is none.
+    comment: Vec<u8>,
 }
 
 /// A private key of aws-lc-rs.
@@ -86,7 +88,10 @@ impl PrivateKey {
         }
         let block = Block::find(&text)?;
         let signer = match block.label {
-            "OPENSSH PRIVATE KEY" => openssh::read(&block.body, passphrase)?,
+            "OPENSSH PRIVATE KEY" => {
+                let (signer, comment) = openssh::read(&block.body, passphrase)?;
+                return Ok(Self { comment, ..signer.into() });
+            }
             "PRIVATE KEY" => der::pkcs8(&block.body)?,
             "ENCRYPTED PRIVATE KEY" => der::encrypted_pkcs8(&block.body, passphrase)?,
             "RSA PRIVATE KEY" => der::traditional(&block, passphrase, der::pkcs1)?,
@@ -115,6 +120,15 @@ impl PrivateKey {
         made.map_err(|_| SignError::Failed)
     }
 
+    /// Appends the key to a message to an agent, which is to be wiped, and makes room for `room` more
+    /// bytes: growing would leave a copy in memory.
+    pub(crate) fn put_fields(&self, message: &mut Vec<u8>, room: usize) -> Result<(), SignError> {
+        let pkcs8 = self.to_pkcs8()?;
+        // The fields are shorter than that.
+        message.reserve_exact(64 + 2 * pkcs8.len() + room);
+        wiping_stack(|| fields::put(message, &self.signer, &pkcs8)).map_err(|_| SignError::Failed)
+    }
+
     /// Returns the public key of a key file without decrypting it: only the formats of OpenSSH and PuTTY
     /// have it in the clear.
     pub fn public_half(text: &[u8]) -> Option<Vec<u8>> {
@@ -133,6 +147,12 @@ impl PrivateKey {
     /// Returns the public key in the encoding of RFC 4253 section 6.6.
     pub fn public_blob(&self) -> &[u8] {
         &self.public_blob
+    }
+
+    /// Returns the comment in a file of OpenSSH's format; empty if there is none, and after
+    /// [`PrivateKey::from_pkcs8`].
+    pub fn comment(&self) -> &[u8] {
+        &self.comment
     }
 
     /// Returns the signature algorithms of the key, best first.
@@ -200,7 +220,7 @@ impl Signer {
 
 impl From<Signer> for PrivateKey {
     fn from(signer: Signer) -> Self {
-        Self { public_blob: signer.public_blob(), signer }
+        Self { public_blob: signer.public_blob(), signer, comment: Vec::new() }
     }
 }
 

@@ -1,21 +1,31 @@
 //! Messages to and from an SSH agent, which holds the user's keys (draft-miller-ssh-agent).
 //!
-//! Authentication needs two requests; a third one tells the agent which host they are for. Keys and
-//! signatures of the agent are used as they are, also of unknown types. Requests include their length;
+//! Authentication needs two requests; a third one tells the agent which host they are for, and a fourth
+//! one adds a key. Keys and signatures of the agent are used as they are, also of unknown types. Requests include their length;
 //! of an answer, [`answer_length`] reads the length, and the other functions take the bytes that follow
 //! it.
 
+use zeroize::Zeroizing;
+
+use super::identity::Identity;
+use crate::key::SignError;
 use crate::wire::{Malformed, Reader, Writer, message};
 
 /// Message numbers, and the bits that choose the digest of an RSA signature.
 const FAILURE: u8 = 5;
+const SUCCESS: u8 = 6;
 const REQUEST_IDENTITIES: u8 = 11;
 const IDENTITIES_ANSWER: u8 = 12;
 const SIGN_REQUEST: u8 = 13;
 const SIGN_RESPONSE: u8 = 14;
+const ADD_IDENTITY: u8 = 17;
+const ADD_CONSTRAINED_IDENTITY: u8 = 25;
 const EXTENSION: u8 = 27;
 const RSA_SHA2_256: u32 = 2;
 const RSA_SHA2_512: u32 = 4;
+/// Constraints of a key.
+const CONSTRAIN_LIFETIME: u8 = 1;
+const CONSTRAIN_CONFIRM: u8 = 2;
 
 /// Maximum size of an answer in bytes, and of keys in it: as in OpenSSH.
 const MAX_ANSWER: usize = 256 * 1024;
@@ -75,6 +85,46 @@ pub fn request_binding(host_key: &[u8], session: &[u8], signature: &[u8]) -> Vec
     // The agent is not forwarded.
     request.put_boolean(false);
     framed(&request)
+}
+
+/// Limits of the use of a key that is added to an agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Constraints {
+    /// Seconds after which the agent removes the key; 0 for never.
+    pub lifetime: u32,
+    /// Whether the agent asks its user before each signature.
+    pub confirm: bool,
+}
+
+/// Returns the request to add a private key, without its certificate.
+pub fn request_addition(
+    identity: &Identity,
+    comment: &[u8],
+    constraints: Constraints,
+) -> Result<Zeroizing<Vec<u8>>, SignError> {
+    let Constraints { lifetime, confirm } = constraints;
+    let mut request = Zeroizing::new(Vec::with_capacity(64 + comment.len()));
+    // The length, once it is known.
+    request.put_uint32(0);
+    let is_constrained = constraints != Constraints::default();
+    request.push(if is_constrained { ADD_CONSTRAINED_IDENTITY } else { ADD_IDENTITY });
+    identity.key().put_fields(&mut request, 16 + comment.len())?;
+    request.put_string(comment);
+    if lifetime > 0 {
+        request.push(CONSTRAIN_LIFETIME);
+        request.put_uint32(lifetime);
+    }
+    if confirm {
+        request.push(CONSTRAIN_CONFIRM);
+    }
+    let length = (request.len() - 4) as u32;
+    request[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(request)
+}
+
+/// Checks the answer to [`request_addition`]: SSH_AGENT_SUCCESS.
+pub fn added(answer: &[u8]) -> Result<(), AnswerError> {
+    expect(answer, SUCCESS).map(|_| ())
 }
 
 fn framed(request: &[u8]) -> Vec<u8> {
@@ -182,5 +232,31 @@ mod tests {
         assert_eq!(identities(&[FAILURE]), Err(AnswerError::Refused));
         assert_eq!(signature(&[IDENTITIES_ANSWER, 0, 0, 0, 0]), Err(AnswerError::Malformed));
         assert_eq!(signature(&answer(SIGN_RESPONSE, &[b"\0\0\0\x01s"])), Ok(b"s".to_vec()));
+        assert_eq!(added(&[SUCCESS]), Ok(()));
+        assert_eq!(added(&[FAILURE]), Err(AnswerError::Refused));
+        assert_eq!(added(&[IDENTITIES_ANSWER]), Err(AnswerError::Malformed));
+    }
+
+    #[test]
+    fn a_key_is_added_with_its_comment_and_constraints() {
+        let text = include_bytes!("../key/fixtures/ed25519");
+        let key = crate::key::PrivateKey::parse(text, None).expect("it is a key");
+        let public = key.public_blob()[19..].to_vec();
+        let request = |lifetime, confirm| {
+            let constraints = Constraints { lifetime, confirm };
+            let identity = crate::key::PrivateKey::parse(text, None).expect("it is a key").into();
+            let request = request_addition(&identity, b"me", constraints).expect("a request");
+            assert_eq!(request[..4], ((request.len() - 4) as u32).to_be_bytes());
+            request[4..].to_vec()
+        };
+        let plain = request(0, false);
+        assert!(plain.starts_with(b"\x11\0\0\0\x0bssh-ed25519\0\0\0\x20"));
+        assert_eq!(plain[20..52], public);
+        assert_eq!(plain[52..56], [0, 0, 0, 64]);
+        assert_eq!(plain[88..120], public);
+        assert_eq!(plain[120..], *b"\0\0\0\x02me");
+        let limited = request(300, true);
+        assert_eq!((limited[0], &limited[1..126]), (ADD_CONSTRAINED_IDENTITY, &plain[1..]));
+        assert_eq!(limited[126..], [1, 0, 0, 1, 44, 2]);
     }
 }

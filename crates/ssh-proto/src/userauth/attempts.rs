@@ -149,8 +149,8 @@ impl Attempts {
         Some(attempt)
     }
 
-    /// Puts back the attempt of [`Attempts::next`], because it cannot be made yet.
-    pub(super) fn postpone(&mut self, attempt: Attempt) {
+    /// Puts back the attempt of [`Attempts::next`]: it cannot be made yet, or is to be repeated.
+    pub(super) fn put_back(&mut self, attempt: Attempt) {
         self.untried.push_front(attempt);
     }
 

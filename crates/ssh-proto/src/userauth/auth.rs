@@ -67,9 +67,12 @@ pub(super) enum State {
     Interactive(usize),
     /// The application's responses, in round `.0`, to `.1` prompts.
     Prompting(usize, usize),
+    /// A password from the application.
+    AskingPassword,
 }
 
-/// Tries one method after another, each key and each method at most once.
+/// Tries one method after another, each key and each method at most once, except for what the
+/// application is asked again for.
 pub(crate) struct Auth {
     pub(super) credentials: Credentials,
     pub(super) attempts: Attempts,
@@ -82,6 +85,12 @@ pub(crate) struct Auth {
     pub(super) tried: Tried,
     /// The number of banners, and their bytes.
     banners: (usize, usize),
+    /// How often prompts have been repeated, and requests for a password.
+    repeated: (u32, u32),
+    /// The private keys that the server has accepted, by their indices.
+    used_keys: Vec<usize>,
+    /// The private keys that the agent has, too.
+    pub(super) held_keys: Vec<usize>,
 }
 
 impl Auth {
@@ -98,6 +107,9 @@ impl Auth {
             accepted: None,
             tried,
             banners: (0, 0),
+            repeated: (0, 0),
+            used_keys: Vec::new(),
+            held_keys: Vec::new(),
         }
     }
 
@@ -147,7 +159,8 @@ impl Auth {
             | State::Listing
             | State::Signing(..)
             | State::Interactive(_)
-            | State::Prompting(..) => false,
+            | State::Prompting(..)
+            | State::AskingPassword => false,
         }
     }
 
@@ -161,6 +174,7 @@ impl Auth {
             State::Listing => "the keys of the agent",
             State::Signing(..) => "the agent's signature",
             State::Prompting(..) => "the answers to the server's questions",
+            State::AskingPassword => "the user's password",
         }
     }
 
@@ -173,7 +187,8 @@ impl Auth {
         }
         match number {
             USERAUTH_SUCCESS => {
-                self.take_attempt()?;
+                let attempt = self.take_attempt()?;
+                self.succeeded(&attempt);
                 self.credentials.wipe();
                 Ok(Step::Success)
             }
@@ -194,7 +209,8 @@ impl Auth {
                 | State::Requested(_)
                 | State::Listing
                 | State::Signing(..)
-                | State::Prompting(..) => Err(unexpected()),
+                | State::Prompting(..)
+                | State::AskingPassword => Err(unexpected()),
             },
             _ => Err(unexpected()),
         }
@@ -219,9 +235,11 @@ impl Auth {
             State::Requested(attempt) => Ok(attempt),
             State::Offered(key) => Ok(Attempt::AgentKey(key)),
             State::Interactive(_) | State::Prompting(..) => Ok(Attempt::KeyboardInteractive),
-            State::Ready | State::Service | State::Listing | State::Signing(..) => {
-                Err(unexpected())
-            }
+            State::Ready
+            | State::Service
+            | State::Listing
+            | State::Signing(..)
+            | State::AskingPassword => Err(unexpected()),
         }
     }
 
@@ -232,8 +250,10 @@ impl Auth {
             self.state,
             State::Interactive(1..) | State::Prompting(..) | State::Requested(Attempt::AgentKey(_))
         );
+        let answered = matches!(self.state, State::Interactive(1..));
         let attempt = self.take_attempt()?;
         if partial {
+            self.succeeded(&attempt);
             self.tried.note("one step of several");
             self.attempts.advanced(&attempt);
         }
@@ -247,18 +267,57 @@ impl Auth {
         let early = !partial && !was_tried && !is_listed(&attempt, Some(accepted));
         if early {
             self.attempts.too_early(attempt);
-        } else if attempt == Attempt::Password {
-            self.credentials.password = None;
+        } else {
+            if attempt == Attempt::Password {
+                self.credentials.password = None;
+            }
+            if !partial
+                && is_listed(&attempt, Some(accepted))
+                && self.may_repeat(&attempt, answered)
+            {
+                self.attempts.put_back(attempt);
+            }
         }
         self.accepted = Some(accepted.to_owned());
         Ok(())
+    }
+
+    /// Records that an attempt has authenticated the user, alone or as one step of several.
+    fn succeeded(&mut self, attempt: &Attempt) {
+        if let Attempt::Key(number, _) = attempt {
+            self.used_keys.push(*number);
+        }
+    }
+
+    /// Returns the indices of the private keys that have authenticated the user and that the agent does
+    /// not have.
+    pub(crate) fn keys_for_agent(&self) -> impl Iterator<Item = usize> {
+        self.used_keys.iter().copied().filter(|number| !self.held_keys.contains(number))
+    }
+
+    /// Returns whether an attempt is made again after its refusal, and counts it then. `answered` says
+    /// whether prompts were answered: otherwise the server has refused to ask.
+    fn may_repeat(&mut self, attempt: &Attempt, answered: bool) -> bool {
+        let Credentials { interactive, asks_password, repetitions, .. } = self.credentials;
+        let count = match attempt {
+            Attempt::KeyboardInteractive if interactive && answered => &mut self.repeated.0,
+            Attempt::Password if asks_password => &mut self.repeated.1,
+            Attempt::None
+            | Attempt::Key(..)
+            | Attempt::Agent
+            | Attempt::AgentKey(_)
+            | Attempt::KeyboardInteractive
+            | Attempt::Password => return false,
+        };
+        *count += 1;
+        *count <= repetitions
     }
 
     /// Makes the next attempt that may succeed.
     pub(super) fn next(&mut self, session: &[u8]) -> Result<Step, Error> {
         while let Some(attempt) = self.attempts.next(self.accepted.as_deref()) {
             if attempt == Attempt::Password && !self.service {
-                self.attempts.postpone(attempt);
+                self.attempts.put_back(attempt);
                 self.state = State::Service;
                 return Ok(Step::Wait);
             }
@@ -294,10 +353,14 @@ impl Auth {
                     self.state = State::Interactive(0);
                     return Ok(Step::Send(payload));
                 }
-                Attempt::Password => {
-                    let Some(password) = &self.credentials.password else { continue };
-                    request::password(user, password)
-                }
+                Attempt::Password => match &self.credentials.password {
+                    Some(password) => request::password(user, password),
+                    None if self.credentials.asks_password => {
+                        self.state = State::AskingPassword;
+                        return Ok(Step::Ask(Question::Password));
+                    }
+                    None => continue,
+                },
             };
             let method = attempt.method_name();
             let words = match &attempt {

@@ -67,6 +67,13 @@ pub struct Credentials {
     pub interactive: bool,
     /// The password, as it is sent: UTF-8 by RFC 4252 section 8.
     pub password: Option<Zeroizing<Vec<u8>>>,
+    /// Whether the application is asked for a password if there is none ([`Question::Password`]).
+    ///
+    /// [`Question::Password`]: crate::Question::Password
+    pub asks_password: bool,
+    /// How often the application is asked again when the server refuses a password of its, or its
+    /// responses to prompts, and still accepts the method. Default: never.
+    pub repetitions: u32,
     /// The methods to use, in this order; `None`: all for which there are credentials.
     pub methods: Option<Vec<AuthMethod>>,
     /// The algorithms to use keys with, the preferred first; `None`: all.
@@ -91,7 +98,7 @@ impl Credentials {
             AuthMethod::PublicKey => !self.keys.is_empty(),
             AuthMethod::Agent => self.agent,
             AuthMethod::KeyboardInteractive => self.interactive || self.password.is_some(),
-            AuthMethod::Password => self.password.is_some(),
+            AuthMethod::Password => self.password.is_some() || self.asks_password,
         }
     }
 

@@ -34,6 +34,10 @@ pub enum Question {
     ///
     /// [`Client::responses`]: crate::Client::responses
     Prompts(Prompts),
+    /// Asks for the user's password. To be answered with [`Client::password`].
+    ///
+    /// [`Client::password`]: crate::Client::password
+    Password,
 }
 
 impl Auth {
@@ -107,6 +111,9 @@ impl Auth {
         self.state = State::Ready;
         match found {
             Ok(mut blobs) => {
+                let is_held =
+                    |number: &usize| blobs.iter().any(|blob| self.credentials.holds(*number, blob));
+                self.held_keys = (0..self.credentials.keys.len()).filter(is_held).collect();
                 blobs.retain(|blob| self.credentials.wants_from_agent(blob));
                 self.credentials.sort_agent(&mut blobs);
                 if self.attempts.add_identities(&blobs, &self.credentials) == 0 {
@@ -161,5 +168,25 @@ impl Auth {
         self.state = State::Ready;
         self.tried.note("not answered");
         self.next(session)
+    }
+
+    /// Takes the user's password, or `None` to try the next method. A late one is ignored.
+    pub(crate) fn password(&mut self, given: Option<&[u8]>, session: &[u8]) -> Result<Step, Error> {
+        if !matches!(self.state, State::AskingPassword) {
+            return Ok(Step::Wait);
+        }
+        match given {
+            Some(password) if password.len() > MAX_SECRET => Err(too_long("password")),
+            Some(password) => {
+                self.tried.push("password", "password".into());
+                self.state = State::Requested(Attempt::Password);
+                Ok(Step::Send(request::password(&self.credentials.user, password)))
+            }
+            None => {
+                self.state = State::Ready;
+                self.tried.unused("password (not given)".into());
+                self.next(session)
+            }
+        }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::runtime;
-use crate::session::{Credentials, Dialing, HostKeyInfo, Prompts, Responses, Route, Trust};
+use crate::session::{Credentials, Dialing, HostKeyInfo, Inquiry, Responses, Route, Trust};
 use crate::tunnel::connection::meta::tests::pending;
 use crate::tunnel::connection::relay::tests::client;
 use crate::tunnel::pending::Pending;
@@ -29,7 +29,7 @@ impl Observer for Ignore {
         false
     }
     fn verify_host_key(&self, _: HostKeyInfo, _: oneshot::Sender<bool>) {}
-    fn answer_prompts(&self, _: Prompts, _: oneshot::Sender<Responses>) {}
+    fn answer(&self, _: Inquiry, _: oneshot::Sender<Responses>) {}
 }
 
 fn target() -> Arc<Target> {

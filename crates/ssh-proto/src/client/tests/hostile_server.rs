@@ -75,6 +75,7 @@ fn unexpected_setup(input: &mut Input<'_>) -> (Setup, Script) {
     let choices = input.byte();
     setup.credentials.agent = choices & 1 != 0;
     setup.credentials.interactive = choices & 2 != 0;
+    setup.credentials.repetitions = 2;
     if choices & 4 != 0 {
         setup.credentials.keys.clear();
     }
@@ -235,6 +236,7 @@ impl HostileSession<'_> {
             (Some(Question::Identities), 0..=2) => {
                 client.identities(Ok(vec![self.host_key.clone(), self.input.chunk().to_vec()]))
             }
+            (Some(Question::Password), 0..=2) => client.password(Some(b"secret")),
             (_, 0) => client.identities(Err("none".into())),
             (_, 1) => client.signature(Ok(self.input.chunk().to_vec())),
             _ => client.responses(None),

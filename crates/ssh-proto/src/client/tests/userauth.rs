@@ -46,6 +46,9 @@ fn play(pair: &mut Pair, keys: &[PrivateKey], answers: &[&str]) -> usize {
                     .collect();
                 pair.client.responses(Some(&given))
             }
+            Question::Password => {
+                pair.client.password(answers.next().map(|answer| answer.as_bytes()))
+            }
         };
         if let Err(error) = answered {
             pair.error = Some(error);
@@ -194,6 +197,71 @@ fn the_applications_order_decides() {
     }
 }
 
+/// As with NumberOfPasswordPrompts of ssh, on one connection.
+#[test]
+fn the_application_is_asked_again_for_a_refused_password() {
+    let all = "publickey,password,keyboard-interactive";
+    let asking = |repetitions| {
+        with(Credentials { asks_password: true, repetitions, ..Credentials::default() })
+    };
+    for (answers, repetitions, requested) in [
+        (&["secret"][..], 2, 1),
+        (&["no", "", "secret"], 2, 3),
+        (&["no", "no", "secret"], 1, 2),
+        (&["no", "no", "no", "secret"], 2, 3),
+        (&["no"], 2, 1),
+        (&[], 2, 0),
+    ] {
+        let script = Script { password: Some("secret"), methods: all, ..Script::default() };
+        let mut pair = Pair::new(asking(repetitions), script);
+        play(&mut pair, &[], answers);
+        let expected = ["none", "password", "password", "password"];
+        assert_eq!(requests(&mut pair), expected[..=requested], "{answers:?}");
+        assert_eq!(
+            pair.client.is_connected(),
+            requested > 0 && answers.get(requested - 1) == Some(&"secret")
+        );
+    }
+    // A server that does not list the method any more is not asked again.
+    let script = Script {
+        sequence: vec!["password", "publickey"],
+        password: Some("secret"),
+        ..Script::default()
+    };
+    let mut pair = Pair::new(asking(2), script);
+    play(&mut pair, &[], &["secret", "secret"]);
+    assert_eq!(requests(&mut pair), ["none", "password"]);
+}
+
+#[test]
+fn prompts_are_repeated_after_a_refusal() {
+    let rounds = || vec![vec![("Code: ", "7")]];
+    for (answers, repetitions, requested) in [
+        (&["7"][..], 2, 1),
+        (&["1", "2", "7"], 2, 3),
+        (&["1", "2", "7"], 1, 2),
+        (&["1"], 0, 1),
+        // The user gives up.
+        (&["1"], 2, 2),
+    ] {
+        let credentials = Credentials { interactive: true, repetitions, ..Credentials::default() };
+        let script =
+            Script { methods: "keyboard-interactive", rounds: rounds(), ..Script::default() };
+        let mut pair = Pair::new(with(credentials), script);
+        play(&mut pair, &[], answers);
+        let mut expected = vec!["none"];
+        expected.resize(1 + requested, "keyboard-interactive");
+        assert_eq!(requests(&mut pair), expected, "{answers:?}");
+        assert_eq!(pair.client.is_connected(), answers.get(requested - 1) == Some(&"7"));
+    }
+    // A server that asks nothing is not asked again.
+    let credentials = Credentials { interactive: true, repetitions: 2, ..Credentials::default() };
+    let script = Script { methods: "keyboard-interactive", ..Script::default() };
+    let mut pair = Pair::new(with(credentials), script);
+    play(&mut pair, &[], &[]);
+    assert_eq!(requests(&mut pair), ["none", "keyboard-interactive"]);
+}
+
 #[test]
 fn acceptance_of_a_key_that_was_not_offered_ends_the_session() {
     let setup = with(Credentials { agent: true, ..Credentials::default() });
@@ -214,6 +282,7 @@ fn answers_without_a_question_are_ignored() {
         assert_eq!(pair.client.identities(Err("late".into())), Ok(()));
         assert_eq!(pair.client.signature(Err("late".into())), Ok(()));
         assert_eq!(pair.client.responses(None), Ok(()));
+        assert_eq!(pair.client.password(Some(b"late")), Ok(()));
         assert_eq!(pair.client.pending().len(), before);
     };
     let mut pair = Pair::new(setup(), Script::default());

@@ -1,8 +1,20 @@
-//! The prompts of a server.
+//! What the application is asked for during authentication.
 
 use napi_derive::napi;
 
-use crate::session;
+use crate::session::{self, Subject};
+
+/// A question about one server.
+#[napi(object, object_from_js = false)]
+pub struct Inquiry {
+    /// The index of the jump host that it is about; without it, the tunnel's own server.
+    pub hop: Option<u32>,
+    /// The server's prompts.
+    pub prompts: Option<Prompts>,
+    /// The index of the private key that may be added to the agent. Without that and prompts, the
+    /// user's password is asked for.
+    pub key: Option<u32>,
+}
 
 /// The prompts of a server in one round.
 #[napi(object, object_from_js = false)]
@@ -24,6 +36,17 @@ pub struct Prompt {
     pub prompt: String,
     /// Whether the answer is shown while it is typed.
     pub echo: bool,
+}
+
+impl From<session::Inquiry> for Inquiry {
+    fn from(inquiry: session::Inquiry) -> Self {
+        let (prompts, key) = match inquiry.subject {
+            Subject::Prompts(prompts) => (Some(prompts.into()), None),
+            Subject::Password => (None, None),
+            Subject::Key(number) => (None, Some(number as u32)),
+        };
+        Self { hop: inquiry.hop, prompts, key }
+    }
 }
 
 impl From<session::Prompts> for Prompts {
