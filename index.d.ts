@@ -916,7 +916,7 @@ export interface DynamicForwardOptions extends AbortOptions {
   maxConnections?: number | undefined;
 }
 
-/** Options of {@link SSHTunnel.forwardRemote}: where the server listens, and the local target. */
+/** Options of {@link SSHTunnel.forwardRemote}: where the server listens, and the local target, or `socks`. */
 export interface RemoteForwardOptions extends AbortOptions {
   /**
    * The address or name that the server listens on; the empty string is all of its addresses. Default:
@@ -941,6 +941,22 @@ export interface RemoteForwardOptions extends AbortOptions {
    * length is limited as that of {@link LocalForwardOptions.localPath}.
    */
   forwardPath?: string | undefined;
+  /**
+   * Whether the server's port is a SOCKS 4, 4a and 5 proxy, whose clients name their targets, in place of
+   * `forwardHost`, `forwardPort` and `forwardPath`. Default: `false`.
+   *
+   * This machine resolves the names and connects to the targets. Every client that can connect to the port of
+   * the server reaches everything that this machine can reach, its own loopback addresses included: set
+   * `username` and `password`, or reject targets in a listener of 'connectionRequest'.
+   */
+  socks?: boolean | undefined;
+  /**
+   * The user name that SOCKS clients must send, as {@link DynamicForwardOptions.username}. It requires
+   * `socks` and `password`.
+   */
+  username?: string | undefined;
+  /** The password that SOCKS clients must send, as {@link DynamicForwardOptions.password}. It requires `username`. */
+  password?: string | undefined;
   /**
    * The maximum number of concurrent connections of this forward. Default: no limit. Further channels are
    * refused with the reason RESOURCE_SHORTAGE.
@@ -975,9 +991,9 @@ export interface Forward {
   readonly remotePort?: number;
   /** The path of the Unix socket that the server listens on, if it is one. Only for a remote forward. */
   readonly remotePath?: string;
-  /** The host of the target. Absent for a Unix socket and a dynamic forward. */
+  /** The host of the target. Absent for a Unix socket, and if clients name their targets in SOCKS. */
   readonly forwardHost?: string;
-  /** The port of the target. Absent for a Unix socket and a dynamic forward. */
+  /** The port of the target. Absent for a Unix socket, and if clients name their targets in SOCKS. */
   readonly forwardPort?: number;
   /** The path of the target, if it is a Unix socket. */
   readonly forwardPath?: string;
@@ -1843,6 +1859,10 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
    * it sent, and `bytesDown` what was delivered to it. 'connectionRequest' is emitted before the target is
    * dialed, within `readyTimeout`, at the first of its addresses that answers. If that fails, the server rejects
    * the client, which sees an end of stream or a reset, and no byte; 'disconnected' has the reason.
+   *
+   * With `socks`, each client names its target, and reads the reply of a proxy as from
+   * {@link SSHTunnel.forwardDynamic}: success once its target is connected, otherwise the reason and the end of
+   * the stream. The handshake has `readyTimeout`, 'connectionRequest' follows it, and its bytes are not counted.
    *
    * When the session disconnects, its open connections end as all others do. Through another session, or after a
    * reconnect, the server is asked to listen on the same port again. A refusal is final only after

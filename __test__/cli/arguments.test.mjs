@@ -90,6 +90,8 @@ test('arguments: forwards', () => {
   }
   assert.deepEqual(of('-D', '1080'), { kind: 'dynamic', listen: { port: 1080 } });
   assert.deepEqual(of('-D', '[::1]:1080'), { kind: 'dynamic', listen: { host: '::1', port: 1080 } });
+  assert.deepEqual(of('-R', '1080'), { kind: 'remote', listen: { port: 1080 } });
+  assert.deepEqual(of('-R', '*:0'), { kind: 'remote', listen: { host: '*', port: 0 } });
   for (const [flag, text] of [
     ['-L', '8080'],
     ['-L', '8080:db'],

@@ -9,9 +9,10 @@ import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
 import { Cli, Setting, echo } from '../helpers/cli.mjs';
-import { MIB, Target, connect, patternHash, refuses, refusingPort, settled } from '../helpers/peers.mjs';
+import { KIB, MIB, Target, connect, patternHash, refuses, refusingPort, settled } from '../helpers/peers.mjs';
+import { GRANTED, NOT_ALLOWED, ask5 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertIncludes } from '../helpers/tunnels.mjs';
+import { assertEcho, assertIncludes } from '../helpers/tunnels.mjs';
 
 const USER = userInfo().username;
 const server = await Sshd.start();
@@ -376,6 +377,44 @@ test('-R lets the server listen', async (t) => {
   assert.match(refused.stderr, new RegExp(`^Error: remote port forwarding failed for listen port ${port}$`, 'm'));
   child.signal('SIGTERM');
   assert.equal(await child.exit, 0);
+});
+
+test('-R without a target is a SOCKS proxy at the server, to what PermitRemoteOpen lists', async (t) => {
+  const [target, other] = [await echo(t), await echo(t)];
+  const to = `127.0.0.1:${target.port}`;
+  for (const [permitted, codes] of [
+    [undefined, [GRANTED, GRANTED]],
+    ['any', [GRANTED, GRANTED]],
+    ['none', [NOT_ALLOWED, NOT_ALLOWED]],
+    [`localhost:* ${to}`, [GRANTED, NOT_ALLOWED]],
+    ['127.0.0.1:*', [GRANTED, GRANTED]],
+    [`*:${other.port}`, [NOT_ALLOWED, GRANTED]],
+  ]) {
+    const options = permitted === undefined ? [] : ['-o', `PermitRemoteOpen=${permitted}`];
+    // A forward with a target of its own is not affected.
+    const args = ['--json', '-v', '-R', '127.0.0.1:0', '-R', `127.0.0.1:0:${to}`, ...options];
+    const child = setting.start(t, args);
+    const [proxy, fixed] = [await child.report('listening'), await child.report('listening')];
+    assertIncludes(proxy, { kind: 'remote', forwardHost: undefined, forwardPort: undefined });
+    for (const [at, { port }] of [target, other].entries()) {
+      const { peer, code } = await ask5(proxy.remotePort, '127.0.0.1', port);
+      assert.equal(code, codes[at], `${permitted}`);
+      if (code === GRANTED) await assertEcho(peer);
+      else peer.socket.destroy();
+    }
+    const peer = await client(t, fixed.remotePort);
+    await peer.send(KIB);
+    peer.end();
+    assertIncludes(await peer.ended, { bytes: KIB, end: 'FIN' });
+    if (permitted === 'none') await child.says('stderr', new RegExp(`Refused remote forward to ${to}`));
+    child.signal('SIGTERM');
+    assert.equal(await child.exit, 0);
+  }
+  for (const wrong of ['a', 'a:x', 'any a:1', 'a:1 none', 'a:0']) {
+    const { status, stderr } = await setting.start(t, ['-R', '0', '-o', `PermitRemoteOpen=${wrong}`]).end();
+    assert.equal(status, 255);
+    assert.match(stderr, /PermitRemoteOpen/);
+  }
 });
 
 test('-v, -vv and -vvv print more', async (t) => {

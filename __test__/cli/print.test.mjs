@@ -29,6 +29,8 @@ test('-G prints what ssh -G prints of the supported directives', async (t) => {
       LocalForward 8080 db:80
       LocalForward [::1]:81 [::2]:82
       RemoteForward 9000 localhost:9000
+      RemoteForward 1080
+      PermitRemoteOpen a:1 [::1]:* *:80
       DynamicForward 1080
       ServerAliveInterval 1m
       StrictHostKeyChecking accept-new

@@ -187,6 +187,7 @@ export async function main(): Promise<void> {
     forwardHost: 'localhost',
     forwardPort: 80,
   });
+  await tunnel.promises.forwardRemote({ remotePort: 1080, socks: true, username: 'u', password: 'p' });
   tunnel.forwardRemote(
     { remotePath: '/run/c.sock', forwardPath: '/run/d.sock' },
     (error, { remotePath }) => void [error, remoteHost, remotePort, remotePath],

@@ -95,19 +95,18 @@ class Forwarding {
 
   async #openRemote(tunnel, settings, messages) {
     const { host, port, path } = this.listen;
-    if (this.connect === undefined) {
-      messages.error(
-        `-R ${this.from}: without a target it would be a SOCKS proxy at the server, which is not supported`,
-      );
-      return false;
-    }
     // The empty name stands for all addresses of the server.
     const remote =
       path === undefined
         ? { remoteHost: host === undefined ? 'localhost' : host === '*' ? '' : host, remotePort: port }
         : { remotePath: path };
     try {
-      this.forwards.push(await tunnel.promises.forwardRemote({ ...remote, ...targetOf(this.connect) }));
+      this.forwards.push(
+        await tunnel.promises.forwardRemote({
+          ...remote,
+          ...(this.connect === undefined ? { socks: true } : targetOf(this.connect)),
+        }),
+      );
     } catch (error) {
       const severity = settings.exitOnForwardFailure ? 'Error' : 'Warning';
       messages.error(
@@ -145,4 +144,31 @@ function targetOf(connect) {
     : { forwardPath: connect.path };
 }
 
-module.exports = { Forwarding };
+/**
+ * Rejects connections by SOCKS proxies at the server to targets that PermitRemoteOpen does not list. As for ssh, names
+ * are compared as they are.
+ * @param {import('../../index.js').SSHTunnel} tunnel
+ * @param {{ host: string, port: number | '*' }[]} targets
+ * @param {import('./output/messages.js').Messages} messages
+ */
+function permitOnly(tunnel, targets, messages) {
+  /** @param {import('../../index.js').Forward} forward */
+  const isProxy = ({ kind, forwardHost, forwardPath }) =>
+    kind === 'remote' && (forwardHost ?? forwardPath) === undefined;
+  tunnel.on('connectionRequest', (request) => {
+    const { forwardId, forwardHost, forwardPort } = request;
+    const forward = tunnel.forwards().find((it) => it.forwardId === forwardId);
+    const isListed = ({ host, port }) =>
+      (host === '*' || host === forwardHost) && (port === '*' || port === forwardPort);
+    if ((forward !== undefined && !isProxy(forward)) || targets.some(isListed)) {
+      request.accept();
+    } else {
+      messages.verbose(
+        `Refused remote forward to ${place(forwardHost, forwardPort)}: PermitRemoteOpen does not list it.`,
+      );
+      request.reject();
+    }
+  });
+}
+
+module.exports = { Forwarding, permitOnly };

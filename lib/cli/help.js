@@ -13,6 +13,7 @@ Forwards ports through an SSH server, as ssh -N does, and reports how each conne
   -L [bind_address:]port:host:hostport   connections to this port go to the host, as the server sees it
   -D [bind_address:]port                 a SOCKS proxy: each connection chooses its target
   -R [bind_address:]port:host:hostport   the server listens, connections go to the host, as seen from here
+  -R [bind_address:]port                 the same as a SOCKS proxy: each connection chooses its target
   -W host:port                           standard input and output go to the host
      the path of a Unix socket may stand for bind_address:port, and for host:hostport
 

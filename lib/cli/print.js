@@ -64,6 +64,14 @@ function addedKeys({ mode, seconds } = { mode: 'no', seconds: 0 }) {
 /** @param {any} address */
 const place = ({ host, port, path }) => path ?? (host === undefined ? String(port) : `[${host}]:${port}`);
 
+const permittedPlace = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** As ssh prints it: a SOCKS proxy at the server has a name of its own. */
+function targetOf(kind, connect) {
+  if (connect !== undefined) return [place(connect)];
+  return kind === 'remote' ? ['[socks]:0'] : [];
+}
+
 /** Directives that are printed as they are, with their defaults; undefined: only if they are set. */
 const PLAIN = {
   AddressFamily: 'any',
@@ -149,7 +157,9 @@ function settingsOf(settings) {
   if (reader.settings.has('IdentityAgent'))
     add('IdentityAgent', expanded('IdentityAgent')(reader.value('IdentityAgent')));
   for (const { kind, listen, connect } of forwardings)
-    add(`${kind}Forward`, connect === undefined ? place(listen) : `${place(listen)} ${place(connect)}`);
+    add(`${kind}Forward`, [place(listen), ...targetOf(kind, connect)].join(' '));
+  const { permittedTargets } = settings;
+  add('PermitRemoteOpen', permittedTargets?.map(permittedPlace).join(' ') || (permittedTargets ? 'none' : 'any'));
   const { linger, closeTimeout } = settings;
   add('Linger', typeof linger === 'boolean' ? yes(linger) : linger.l_linger);
   if (typeof closeTimeout === 'number') add('CloseTimeout', closeTimeout / 1000);

@@ -134,7 +134,7 @@ class Run {
 
   async #forward(server) {
     const tunnel = this.#tunnel;
-    const { Forwarding } = require('./forwardings.js');
+    const { Forwarding, permitOnly } = require('./forwardings.js');
     const { EventLog } = require('./output/event-log.js');
     this.#forwardings = this.#settings.forwardings.map((value) => new Forwarding(value));
     if (this.#mayShow && require('./output/view.js').canShow()) {
@@ -151,6 +151,8 @@ class Run {
     tunnel.on('close', () => this.#finish(this.#status));
     log.ready();
     this.#signals.handler = (name) => this.#close(name);
+    const { permittedTargets } = this.#settings;
+    if (permittedTargets !== undefined) permitOnly(tunnel, permittedTargets, this.#messages);
     if (!(await this.#openForwardings())) this.#fail();
     else await this.#started();
     const status = await finished;

@@ -112,6 +112,11 @@ class Settings {
   }
 
   /** Milliseconds that the user may take for all answers. */
+  /** The targets that clients of a SOCKS proxy at the server may name; undefined: any. */
+  get permittedTargets() {
+    return this.value('PermitRemoteOpen', {}).targets;
+  }
+
   get userTimeout() {
     return READY_TIMEOUT;
   }

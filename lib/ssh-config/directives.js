@@ -14,7 +14,7 @@ const IRRELEVANT = `
   FingerprintHash ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted
   GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity
   GSSAPITrustDns HostbasedAcceptedAlgorithms KbdInteractiveDevices LogVerbose ObscureKeystrokeTiming
-  PermitRemoteOpen RemoteCommand RequestTTY SecurityKeyProvider SendEnv SessionType SetEnv StdinNull
+  RemoteCommand RequestTTY SecurityKeyProvider SendEnv SessionType SetEnv StdinNull
   SyslogFacility TunnelDevice UseKeychain VersionAddendum VisualHostKey
   WarnWeakCrypto XAuthLocation
 `.match(/\S+/g);
@@ -231,6 +231,22 @@ function forwarding(kind) {
   };
 }
 
+/** Targets of connections to a SOCKS proxy at the server: undefined for any; a `*` stands for all hosts or ports. */
+function permitted(line) {
+  const { args, keyword } = line;
+  if (args.length === 0) throw line.error(`${keyword} requires an argument`);
+  const word = args.find((arg) => /^(any|none)$/i.test(arg))?.toLowerCase();
+  if (word !== undefined && args.length > 1) throw line.error(`${keyword}: '${word}' must be alone`);
+  if (word !== undefined) return { targets: word === 'any' ? undefined : [] };
+  const targets = args.map((arg) => {
+    const [, bracketed, plain, text] = /^(?:\[([^\]]*)\]|([^:[\]]*)):([^:]*)$/.exec(arg) ?? [];
+    const port = text === '*' ? text : readPort(text ?? '');
+    if (port === undefined) throw line.error(`${keyword}: '${arg}' is not a host:port`);
+    return { host: bracketed ?? plain, port };
+  });
+  return { targets };
+}
+
 const LEVELS = ['QUIET', 'FATAL', 'ERROR', 'INFO', 'VERBOSE', 'DEBUG', 'DEBUG1', 'DEBUG2', 'DEBUG3'];
 
 /** How the command closes connections: a boolean, or a time in seconds. */
@@ -349,6 +365,7 @@ const DIRECTIVES = {
   PreferredAuthentications: { read: single },
   ProxyCommand: { read: command },
   ProxyJump: { read: proxyJump },
+  PermitRemoteOpen: forCommand(permitted),
   ProxyUseFdpass: unsupported('the proxy command has to relay the data itself'),
   PubkeyAcceptedAlgorithms: { read: keyAlgorithms },
   PubkeyAuthentication: {

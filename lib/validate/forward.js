@@ -40,19 +40,22 @@ function checkLocalForward(options) {
   };
 }
 
-/** @returns {ForwardSpec} with a username and a password, or neither */
+/** @returns {ForwardSpec} */
 function checkDynamicForward(options) {
-  const { username, password } = checkObject(options, 'options');
-  warnUnknown(options, 'forwardDynamic');
-  const spec = {
+  warnUnknown(checkObject(options, 'options'), 'forwardDynamic');
+  return {
     kind: ForwardKind.Dynamic,
     ...checkFile(options),
     listen: checkListen(options),
     maxConnections: checkMaxConnections(options),
+    ...checkCredentials(options),
   };
-  if (username === undefined && password === undefined) return spec;
+}
+
+/** A username and a password for SOCKS, or neither. */
+function checkCredentials({ username, password }) {
+  if (username === undefined && password === undefined) return {};
   return {
-    ...spec,
     username: checkLogin(username, 'options.username'),
     password: checkLogin(password, 'options.password', { secret: true }),
   };
@@ -68,13 +71,23 @@ function checkLogin(value, name, { secret = false } = {}) {
 
 /** @returns {ForwardSpec} */
 function checkRemoteForward(options) {
-  warnUnknown(checkObject(options, 'options'), 'forwardRemote');
-  return {
+  const { socks = false, username, password } = checkObject(options, 'options');
+  warnUnknown(options, 'forwardRemote');
+  const spec = {
     kind: ForwardKind.Remote,
     listen: checkRemoteListen(options),
-    target: checkTarget(options, undefined, checkSocketPath),
     maxConnections: checkMaxConnections(options),
   };
+  if (!checkBoolean(socks, 'options.socks')) {
+    for (const [name, value] of Object.entries({ username, password })) {
+      if (value !== undefined)
+        throw invalidArgValue(`options.${name}`, 'requires options.socks', value, { secret: true });
+    }
+    return { ...spec, target: checkTarget(options, undefined, checkSocketPath) };
+  }
+  const { forwardHost, forwardPort, forwardPath } = options;
+  checkAlone({ forwardHost, forwardPort, forwardPath }, 'socks');
+  return { ...spec, ...checkCredentials(options) };
 }
 
 /** Where the server listens: a port of a name or address of its own, or a Unix socket. */

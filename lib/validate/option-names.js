@@ -34,7 +34,7 @@ const OPTIONS = {
   forwardLocal: ['forwardHost', 'forwardPath', 'forwardPort', ...LISTEN],
   forwardDynamic: ['password', 'username', ...LISTEN],
   forwardRemote: `
-    forwardHost forwardPath forwardPort maxConnections remoteHost remotePath remotePort signal
+    forwardHost forwardPath forwardPort maxConnections password remoteHost remotePath remotePort signal socks username
   `.match(/\S+/g),
   connect: ['signal'],
   startListening: ['signal'],

@@ -92,19 +92,15 @@ const BY_DESIGN = {
   sshcfgparse: [{ trace: /^(agentforwarding|command line override)$/, why: NO_EFFECT }],
 };
 
-const REMOTE_SOCKS = '-R with a port only, a SOCKS proxy at the server, is not supported';
-
 /** Checks that fail and should not: the cause. */
 const KNOWN = {
   'cert-hostkey': [{ trace: /empty KRL expect success yes$/, why: 'key revocation lists (KRL) refuse every host' }],
-  'connection-timeout': [{ fail: /^failed to start ssh 255$/, why: REMOTE_SOCKS }],
   dhgex: [
     {
       trace: /3des-cbc$|^expected '3072' got ''$/,
       why: "it begins with the cipher 3des-cbc, which is not supported, and reads ssh's debug messages",
     },
   ],
-  'dynamic-forward': [{ trace: /dynamic -R/, why: REMOTE_SOCKS }],
   integrity: [
     {
       fail: /^unexpected error mac|: no mac errors$|: expected \d+ mac errors/,

@@ -19,6 +19,7 @@ use crate::names;
 pub use credentials::Login;
 
 pub(crate) use accept::{Failure, negotiate};
+pub(crate) use handshake::{Handshake, Step};
 pub(crate) use reply::Reply;
 
 /// A version of SOCKS.

@@ -37,6 +37,21 @@ impl Reply {
         }
     }
 
+    /// Returns the reply for an error of a connection attempt at this side, by its code.
+    pub(crate) fn of_connect_error(code: &str) -> Self {
+        match code {
+            "ECONNREFUSED" => Reply::Refused,
+            "ENETUNREACH" | "ENETDOWN" | "EADDRNOTAVAIL" | "EAFNOSUPPORT" => {
+                Reply::NetworkUnreachable
+            }
+            "EHOSTUNREACH" | "EHOSTDOWN" | "ETIMEDOUT" | "ENOTFOUND" => Reply::HostUnreachable,
+            "EACCES" | "EPERM" => Reply::NotAllowed,
+            // A name server that does not answer.
+            code if code.starts_with("EAI_") => Reply::HostUnreachable,
+            _ => Reply::Failed,
+        }
+    }
+
     /// Returns the reply for a server's CHANNEL_OPEN_FAILURE with SSH_OPEN_CONNECT_FAILED. SSH has one code
     /// for all reasons (RFC 4254 section 5.1), and only the description tells them apart. OpenSSH sends
     /// the texts of strerror(3) and gai_strerror(3), other servers those of their own libraries. A
@@ -89,6 +104,23 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_failed_connect_at_this_side_is_classified_by_its_code() {
+        for (code, error) in [
+            (5, "ECONNREFUSED"),
+            (4, "ENOTFOUND"),
+            (4, "EAI_AGAIN"),
+            (4, "EHOSTUNREACH"),
+            (4, "ETIMEDOUT"),
+            (3, "ENETUNREACH"),
+            (2, "EACCES"),
+            (1, "EMFILE"),
+            (1, "ERR_SSH_DISCONNECTED"),
+        ] {
+            assert_eq!(Reply::of_connect_error(error).code(), code, "{error}");
+        }
+    }
 
     #[test]
     fn a_failed_connect_is_classified_by_its_text() {

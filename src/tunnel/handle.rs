@@ -215,7 +215,7 @@ impl Tunnel {
         id: u64,
         command: impl FnOnce(Reply<T>) -> ConnectionCommand + Send + 'static,
     ) -> Pending<T> {
-        self.operation(move |driver, _, reply| driver.connection(id, command(reply)))
+        self.operation(move |driver, now, reply| driver.connection(id, command(reply), now))
     }
 
     /// Begins an operation in the driver's task.

@@ -27,7 +27,8 @@ pub use event::{
 };
 pub use forward::listener::CAN_REUSE_PORT;
 pub use forward::spec::{
-    DEFAULT_FORWARD, DIAL_FORWARD, Endpoint, ForwardInfo, ForwardOptions, ForwardSpec, SocketFile,
+    DEFAULT_FORWARD, DIAL_FORWARD, Endpoint, ForwardInfo, ForwardOptions, ForwardSpec,
+    RemoteTarget, SocketFile,
 };
 pub use handle::Tunnel;
 pub use pending::Pending;

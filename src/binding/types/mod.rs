@@ -16,7 +16,7 @@ use crate::binding::types::enums::{ClosedBy, ConnectionState, ForwardKind};
 use crate::names;
 use crate::net::linger::Linger;
 use crate::session::{self, HostKeyInfo};
-use crate::tunnel::{self, Endpoint, ForwardOptions, ForwardSpec, Login, SocketFile};
+use crate::tunnel::{self, Endpoint, ForwardOptions, ForwardSpec, Login, RemoteTarget, SocketFile};
 
 /// The LINGER structure.
 #[napi(object, js_name = "Linger", object_from_js = false)]
@@ -115,7 +115,7 @@ pub struct ForwardOption {
     pub kind: ForwardKind,
     /// Where it listens.
     pub listen: EndpointOption,
-    /// Its target; a dynamic forward has none.
+    /// Its target; a dynamic forward has none, nor has a remote one whose clients speak SOCKS.
     pub target: Option<EndpointOption>,
     /// The maximum number of simultaneous connections; unlimited without it.
     pub max_connections: Option<u32>,
@@ -123,7 +123,7 @@ pub struct ForwardOption {
     pub mode: Option<u32>,
     /// Whether a local Unix socket replaces the file of another one.
     pub replaces: Option<bool>,
-    /// The username that clients of a dynamic forward have to send; together with the password.
+    /// The username that clients have to send in SOCKS; together with the password.
     pub username: Option<String>,
     /// Together with the username.
     pub password: Option<String>,
@@ -234,26 +234,18 @@ impl TryFrom<ForwardOption> for ForwardOptions {
 
     fn try_from(option: ForwardOption) -> Result<Self, napi::Error> {
         let listen = option.listen.try_into()?;
-        let target = option.target.unwrap_or_default();
-        let spec = match option.kind {
-            ForwardKind::Local => ForwardSpec::Local { listen, target: target.try_into()? },
-            ForwardKind::Remote => ForwardSpec::Remote { listen, target: target.try_into()? },
-            ForwardKind::Dynamic => {
-                let (username, password) =
-                    (option.username.map(Zeroizing::new), option.password.map(Zeroizing::new));
-                let login = match (username, password) {
-                    (None, None) => None,
-                    // Half of a login is an invalid one.
-                    (username, password) => {
-                        let (username, password) =
-                            (username.unwrap_or_default(), password.unwrap_or_default());
-                        let login = Login::new(username.as_bytes(), password.as_bytes());
-                        let invalid = || napi::Error::from_reason("the login is not valid");
-                        Some(Arc::new(login.ok_or_else(invalid)?))
-                    }
-                };
-                ForwardSpec::Dynamic { listen, login }
+        let login = login(option.username, option.password)?;
+        let spec = match (option.kind, option.target) {
+            (ForwardKind::Local, target) => {
+                ForwardSpec::Local { listen, target: target.unwrap_or_default().try_into()? }
             }
+            (ForwardKind::Remote, Some(target)) => {
+                ForwardSpec::Remote { listen, target: RemoteTarget::Fixed(target.try_into()?) }
+            }
+            (ForwardKind::Remote, None) => {
+                ForwardSpec::Remote { listen, target: RemoteTarget::Socks { login } }
+            }
+            (ForwardKind::Dynamic, _) => ForwardSpec::Dynamic { listen, login },
         };
         let SocketFile { mode, .. } = SocketFile::default();
         let file = SocketFile {
@@ -261,6 +253,23 @@ impl TryFrom<ForwardOption> for ForwardOptions {
             replaces: option.replaces.unwrap_or_default(),
         };
         Ok(Self { spec, max_connections: option.max_connections, file })
+    }
+}
+
+/// The credentials that clients have to send; none if there is neither a username nor a password.
+fn login(
+    username: Option<String>,
+    password: Option<String>,
+) -> Result<Option<Arc<Login>>, napi::Error> {
+    match (username.map(Zeroizing::new), password.map(Zeroizing::new)) {
+        (None, None) => Ok(None),
+        // Half of a login is an invalid one.
+        (username, password) => {
+            let (username, password) = (username.unwrap_or_default(), password.unwrap_or_default());
+            let login = Login::new(username.as_bytes(), password.as_bytes());
+            let invalid = || napi::Error::from_reason("the login is not valid");
+            Ok(Some(Arc::new(login.ok_or_else(invalid)?)))
+        }
     }
 }
 
@@ -272,10 +281,12 @@ impl From<&tunnel::ForwardInfo> for ForwardInfo {
             bound: (&info.bound).into(),
             listening: info.listening,
             target: match &info.spec {
-                ForwardSpec::Local { target, .. } | ForwardSpec::Remote { target, .. } => {
+                ForwardSpec::Local { target, .. }
+                | ForwardSpec::Remote { target: RemoteTarget::Fixed(target), .. } => {
                     Some(target.into())
                 }
-                ForwardSpec::Dynamic { .. } => None,
+                ForwardSpec::Dynamic { .. }
+                | ForwardSpec::Remote { target: RemoteTarget::Socks { .. }, .. } => None,
             },
         }
     }

@@ -110,6 +110,7 @@ impl Cause {
     pub(crate) fn socks_reply(&self) -> Option<Reply> {
         Some(match self {
             Cause::Refused(OpenFailure::ConnectFailed, text) => Reply::of_connect_failure(text),
+            Cause::Unreached(error) => Reply::of_connect_error(&error.code()),
             Cause::Refused(OpenFailure::AdministrativelyProhibited, _) | Cause::Rejected => {
                 Reply::NotAllowed
             }
@@ -122,7 +123,6 @@ impl Cause {
             | Cause::Unanswered(_)
             | Cause::SessionLost(_)
             | Cause::NoSession(_)
-            | Cause::Unreached(_)
             | Cause::ClosedByRemote
             | Cause::CutByRemote => Reply::Failed,
             Cause::Application(_)

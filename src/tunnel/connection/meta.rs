@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use ssh_proto::{ChannelId, Client};
 
+use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::socks::Version;
 use crate::tunnel::connection::cause::Cause;
@@ -66,6 +67,16 @@ impl Meta {
     pub(crate) fn channel_request(&self) -> ChannelRequest {
         let target = self.target.clone().expect("a connection has a target when it is opened");
         ChannelRequest { id: self.id, target, originator: self.remote }
+    }
+
+    /// Notes the address of the socket of a target on this side, and sets the socket up like an accepted one:
+    /// if the process dies, the kernel resets it.
+    pub(crate) fn connected_to(&mut self, stream: &Stream) {
+        let _ = stream.set_linger(Linger::HARD);
+        if self.settings.keep_alive {
+            stream.keep_alive();
+        }
+        self.local = stream.local_addr();
     }
 
     /// The connection in this state, before it has moved any byte.

@@ -2,7 +2,7 @@
 //!
 //! - `registry`: all of them, by their numbers, channels and deadlines.
 //! - `state`: a connection in each of its states; `meta`: what all states share. The payloads:
-//!   `socks_handshake`, `inbound_channel`, `relay`, `closing`. `dial`: one that the application opens.
+//!   `socks_handshake`, `inbound_channel`, `inbound_socks`, `relay`, `closing`. `dial`: one that the application opens.
 //! - `transition`: what each event makes of a state; `phase`: the small values for that.
 //! - `cause`: why a connection ends; `report`: the report of its end.
 
@@ -10,6 +10,7 @@ pub(crate) mod cause;
 pub(crate) mod closing;
 pub(crate) mod dial;
 pub(crate) mod inbound_channel;
+pub(crate) mod inbound_socks;
 pub(crate) mod meta;
 pub(crate) mod phase;
 pub(crate) mod registry;

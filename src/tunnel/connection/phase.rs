@@ -19,6 +19,8 @@ pub(crate) enum Phase {
     AwaitingSession,
     /// The target of an inbound channel is being dialed.
     ConnectingTarget,
+    /// The client of an inbound channel, which is open, names its target in SOCKS; then that is dialed.
+    Negotiating(Flow),
     /// The server was asked to open a channel.
     Opening,
     /// Open from end to end.

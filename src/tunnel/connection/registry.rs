@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use ssh_proto::{ChannelId, Client};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use crate::net::close::{self, CloseMode, Outcome};
 use crate::net::local_stream::Stream;
@@ -264,10 +264,13 @@ impl Registry {
         target: Endpoint,
         due: Instant,
     ) {
-        let id = meta.id;
-        let dial = async move { (id, Finished::Target(connect_target(target).await)) };
-        let state = State::ConnectingTarget(channel, self.tasks.spawn(dial));
+        let state = State::ConnectingTarget(channel, self.dial(meta.id, target));
         self.insert(meta, state, Some(due));
+    }
+
+    /// Begins to dial the target of the connection with this number.
+    pub(crate) fn dial(&mut self, id: u64, target: Endpoint) -> AbortHandle {
+        self.tasks.spawn(async move { (id, Finished::Target(connect_target(target).await)) })
     }
 
     /// Adds a connection whose socket begins to close.

@@ -1,12 +1,15 @@
 //! A connection with a channel: the pump between its socket and its channel.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::time::Instant;
 
-use ssh_proto::ChannelId;
+use ssh_proto::{ChannelId, Client};
 
 use crate::net::local_stream::Stream;
 use crate::session::{Down, Pump, Up};
+use crate::socks::{Fault, Login, Request};
+use crate::tunnel::connection::inbound_socks::InboundSocks;
 use crate::tunnel::connection::phase::Flow;
 use crate::tunnel::stats::Bytes;
 use crate::tunnel::worker::schedule::Place;
@@ -16,11 +19,87 @@ pub(crate) struct Relay {
     pub(crate) pump: Pump,
     /// Its place among the connections to read from.
     pub(crate) place: Place,
+    /// The handshake of a client that names its target over the channel, until that is connected. The pump
+    /// has a stream in memory meanwhile.
+    socks: Option<Box<InboundSocks>>,
 }
 
 impl Relay {
     pub(crate) fn new(stream: Stream, channel: ChannelId, now: Instant) -> Self {
-        Self { pump: Pump::new(stream, channel, now), place: Place::default() }
+        Self { pump: Pump::new(stream, channel, now), place: Place::default(), socks: None }
+    }
+
+    /// A relay whose target is named by the client of the channel.
+    pub(crate) fn negotiating(channel: ChannelId, login: Option<Arc<Login>>, now: Instant) -> Self {
+        let (socks, stream) = InboundSocks::new(login);
+        Self { socks: Some(Box::new(socks)), ..Self::new(stream, channel, now) }
+    }
+
+    pub(crate) fn socks(&self) -> Option<&InboundSocks> {
+        self.socks.as_deref()
+    }
+
+    pub(crate) fn socks_mut(&mut self) -> Option<&mut InboundSocks> {
+        self.socks.as_deref_mut()
+    }
+
+    /// Whether both ends are there.
+    pub(crate) fn has_both_ends(&self) -> bool {
+        self.socks.is_none()
+    }
+
+    /// Passes what has arrived to the handshake. What does not belong to it stays, without credit.
+    pub(crate) fn negotiate(
+        &mut self,
+        client: &mut Client,
+        now: Instant,
+    ) -> Result<Option<Request>, Fault> {
+        let Some(socks) = &mut self.socks else { return Ok(None) };
+        let (mut taken, mut outcome) = (0, Ok(None));
+        for range in self.pump.arrived.drain(..) {
+            let bytes = client.bytes(range);
+            let count = match socks.receive(bytes) {
+                Ok((count, request)) => {
+                    if request.is_some() {
+                        outcome = Ok(request);
+                    }
+                    count
+                }
+                Err(fault) => {
+                    outcome = Err(fault);
+                    bytes.len()
+                }
+            };
+            taken += count;
+            self.pump.write_buffer.push(&bytes[count..]);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        client.consumed(self.pump.channel, taken, now);
+        outcome
+    }
+
+    /// Whether the client has ended its stream before its request was complete.
+    pub(crate) fn has_ended_early(&self) -> bool {
+        self.pump.down != Down::Flowing && self.socks().is_some_and(InboundSocks::is_incomplete)
+    }
+
+    /// Continues with the target, if that is connected, in place of the handshake. Returns whether it is.
+    pub(crate) fn connect_target(&mut self, now: Instant) -> bool {
+        if !self.socks().is_some_and(InboundSocks::is_connected) {
+            return false;
+        }
+        let Some(target) = self.socks.take().and_then(|socks| socks.into_target()) else {
+            return false;
+        };
+        let pump = Pump::new(target, self.pump.channel, now);
+        let handshake = std::mem::replace(&mut self.pump, pump);
+        // The bytes of the handshake do not count.
+        self.pump.down = handshake.down;
+        self.pump.received = handshake.write_buffer.len() as u64;
+        self.pump.write_buffer = handshake.write_buffer;
+        true
     }
 
     /// How far both directions are.
@@ -39,7 +118,7 @@ impl Relay {
 
     /// Whether the remote end's EOF has come, and all bytes before it are delivered.
     pub(crate) fn is_delivered(&self) -> bool {
-        self.pump.down == Down::Ended && self.pump.write_buffer.is_empty()
+        self.pump.down == Down::Ended && self.pump.write_buffer.is_empty() && self.has_both_ends()
     }
 
     /// Whether reading may bring more, with this window of the channel.

@@ -59,8 +59,11 @@ impl Report {
         }
     }
 
-    /// The report of a connection that was open.
+    /// The report of a connection with a channel, which was open if it has both ends.
     pub(crate) fn of(meta: &Meta, relay: &Relay, cause: Cause) -> Self {
+        if !relay.has_both_ends() {
+            return Self::unopened(meta, cause);
+        }
         Self {
             sent: relay.pump.sent,
             received: relay.pump.received,

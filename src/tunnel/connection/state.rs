@@ -12,6 +12,7 @@ use crate::net::write_buffer::WriteBuffer;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::closing::Closing;
 use crate::tunnel::connection::inbound_channel::InboundChannel;
+use crate::tunnel::connection::inbound_socks::InboundSocks;
 use crate::tunnel::connection::meta::Meta;
 use crate::tunnel::connection::phase::{Flow, Origin, Phase};
 use crate::tunnel::connection::relay::Relay;
@@ -41,6 +42,8 @@ pub(crate) enum State {
     AwaitingSession(Stream),
     /// The target of an inbound channel is being dialed.
     ConnectingTarget(InboundChannel, AbortHandle),
+    /// The client of an inbound channel, which is open, names its target in SOCKS; then that is dialed.
+    Negotiating(Relay),
     /// The server was asked to open a channel.
     Opening(Relay),
     /// Open from end to end.
@@ -71,6 +74,7 @@ impl State {
             State::AwaitingApproval(Source::Inbound(_)) => Phase::AwaitingApproval(Origin::Inbound),
             State::AwaitingSession(_) => Phase::AwaitingSession,
             State::ConnectingTarget(..) => Phase::ConnectingTarget,
+            State::Negotiating(relay) => Phase::Negotiating(relay.flow()),
             State::Opening(_) => Phase::Opening,
             State::Open(relay) => Phase::Open(relay.flow()),
             State::Draining(relay, _) => Phase::Draining(relay.flow()),
@@ -86,10 +90,14 @@ impl State {
             relay
         };
         match (self, next) {
-            (State::Opening(relay) | State::Open(relay), Phase::Open(flow)) => {
-                State::Open(go_on(relay, flow))
+            (State::Negotiating(relay), Phase::Negotiating(flow)) => {
+                State::Negotiating(go_on(relay, flow))
             }
-            (State::Open(relay), Phase::Draining(flow)) => {
+            (
+                State::Negotiating(relay) | State::Opening(relay) | State::Open(relay),
+                Phase::Open(flow),
+            ) => State::Open(go_on(relay, flow)),
+            (State::Negotiating(relay) | State::Open(relay), Phase::Draining(flow)) => {
                 State::Draining(go_on(relay, flow), cause)
             }
             (State::Draining(relay, first), Phase::Draining(flow)) => {
@@ -106,7 +114,8 @@ impl State {
     /// The socket and channel of a connection that has one.
     pub(crate) fn relay(&self) -> Option<&Relay> {
         match self {
-            State::Opening(relay)
+            State::Negotiating(relay)
+            | State::Opening(relay)
             | State::Open(relay)
             | State::Draining(relay, _)
             | State::PassingOn(relay) => Some(relay),
@@ -121,7 +130,8 @@ impl State {
 
     pub(crate) fn relay_mut(&mut self) -> Option<&mut Relay> {
         match self {
-            State::Opening(relay)
+            State::Negotiating(relay)
+            | State::Opening(relay)
             | State::Open(relay)
             | State::Draining(relay, _)
             | State::PassingOn(relay) => Some(relay),
@@ -140,7 +150,8 @@ impl State {
             State::Deferred(stream)
             | State::AwaitingApproval(Source::Local(stream))
             | State::AwaitingSession(stream) => Some(stream),
-            State::Opening(relay)
+            State::Negotiating(relay)
+            | State::Opening(relay)
             | State::Open(relay)
             | State::Draining(relay, _)
             | State::PassingOn(relay) => Some(relay.pump.stream),
@@ -160,6 +171,7 @@ impl State {
             | State::SocksHandshake(_)
             | State::AwaitingApproval(Source::Local(_))
             | State::AwaitingSession(_)
+            | State::Negotiating(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining(..)
@@ -178,6 +190,7 @@ impl State {
             | State::AwaitingApproval(_)
             | State::AwaitingSession(_)
             | State::ConnectingTarget(..)
+            | State::Negotiating(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Closing(_) => None,
@@ -191,6 +204,7 @@ impl State {
             State::AwaitingApproval(_) => Some("answer to the connection request"),
             State::AwaitingSession(_) => Some("SSH session"),
             State::ConnectingTarget(..) => Some("connection to the target"),
+            State::Negotiating(relay) => relay.socks().and_then(InboundSocks::awaited),
             State::Opening(_) => Some("answer to the opening of the channel"),
             State::Deferred(_)
             | State::SocksHandshake(Handshake::Aborted(_))
@@ -210,6 +224,7 @@ impl State {
             State::Deferred(_)
             | State::AwaitingApproval(Source::Inbound(_))
             | State::ConnectingTarget(..)
+            | State::Negotiating(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining(..)
@@ -226,6 +241,7 @@ impl State {
             | State::AwaitingApproval(_)
             | State::AwaitingSession(_)
             | State::ConnectingTarget(..)
+            | State::Negotiating(_)
             | State::Opening(_)
             | State::Open(_)
             | State::Draining(..)
@@ -258,6 +274,9 @@ impl Connection {
     /// The connection as the application sees it; `None` before it begins.
     pub(crate) fn info(&self) -> Option<ConnectionInfo> {
         let moved = |state, relay: &Relay| {
+            if !relay.has_both_ends() {
+                return self.meta.info(state);
+            }
             let (bytes_up, bytes_down) = (relay.pump.sent, relay.pump.delivered());
             ConnectionInfo { bytes_up, bytes_down, ..self.meta.info(state) }
         };
@@ -268,6 +287,7 @@ impl Connection {
             State::AwaitingSession(_) | State::ConnectingTarget(..) => {
                 self.meta.info(ConnectionState::Opening)
             }
+            State::Negotiating(relay) => self.meta.info(relay.socks()?.state()),
             State::Opening(relay) => moved(ConnectionState::Opening, relay),
             State::Open(relay) => moved(ConnectionState::Open, relay),
             State::Draining(relay, _) | State::PassingOn(relay) => {
@@ -283,7 +303,8 @@ impl Connection {
     /// What the statistics count of the connection; `None` before it has a channel.
     pub(crate) fn live(&mut self) -> Option<Live> {
         let (opened, bytes) = match &mut self.state {
-            State::Opening(_) => (false, Bytes::default()),
+            State::Negotiating(_) | State::Opening(_) => (false, Bytes::default()),
+            State::Draining(relay, _) if !relay.has_both_ends() => (false, Bytes::default()),
             State::Open(relay) | State::Draining(relay, _) | State::PassingOn(relay) => {
                 (true, relay.bytes())
             }

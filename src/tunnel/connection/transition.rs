@@ -37,6 +37,7 @@ pub(crate) fn step(phase: Phase, linger: LingerMode, event: Event) -> (Phase, Ac
         }
         Phase::SocksHandshake | Phase::SocksAborted => handshake(phase, event),
         Phase::AwaitingApproval(Origin::Inbound) | Phase::ConnectingTarget => inbound(phase, event),
+        Phase::Negotiating(flow) => negotiating(flow, linger, event),
         Phase::Opening => opening(linger, event),
         Phase::Open(flow) => open(flow, linger, event),
         Phase::Draining(flow) => draining(flow, linger, event),
@@ -154,6 +155,37 @@ fn inbound(phase: Phase, event: Event) -> (Phase, Actions) {
         | Event::LingerChanged
         | Event::LingerExpired
         | Event::SocketClosed => keep(phase),
+    }
+}
+
+/// With an open channel whose client names its target. A reply that refuses it is sent before the channel is
+/// closed, so that the connection is drained like an open one.
+fn negotiating(flow: Flow, linger: LingerMode, event: Event) -> (Phase, Actions) {
+    match event {
+        Event::Opened => {
+            let actions = Actions { timer: Timer::Stop, read: true, ..Actions::default() };
+            (Phase::Open(flow), actions)
+        }
+        Event::RemoteEof => remote_eof(Phase::Negotiating, flow),
+        Event::RemoteClose { .. } => reset(Reason::ClosedByRemote, false),
+        Event::SessionLost { .. } | Event::Close { reply: false, .. } => {
+            reset(Reason::Given, false)
+        }
+        Event::Close { unread, reply: true } => {
+            let flow = Flow { up: Up::Last(unread), ..flow };
+            // A reply is sent whatever the Linger, as to a client here.
+            let timer = if linger == LingerMode::Hard { Timer::Stop } else { Timer::Restart };
+            (Phase::Draining(flow), Actions { timer, read: true, ..Actions::default() })
+        }
+        Event::Force { .. } => reset(Reason::Given, true),
+        Event::OpenFailed { .. }
+        | Event::LocalEof
+        | Event::LastSent
+        | Event::LocalReset { .. }
+        | Event::Delivered
+        | Event::LingerChanged
+        | Event::LingerExpired
+        | Event::SocketClosed => keep(Phase::Negotiating(flow)),
     }
 }
 
@@ -357,5 +389,7 @@ fn linger_changed(phase: Phase, linger: LingerMode) -> (Phase, Actions) {
     }
 }
 
+#[cfg(test)]
+mod negotiating;
 #[cfg(test)]
 mod walk;

@@ -10,7 +10,8 @@ use crate::tunnel::connection::state::{Connection, Source, State};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::listener::{Accepted, PAUSE};
 use crate::tunnel::forward::spec::{DIAL_FORWARD, ForwardSpec};
-use crate::tunnel::{ConnectionRequest, ConnectionState, Event};
+use crate::tunnel::pool::message::ConnectionCommand;
+use crate::tunnel::{ConnectionInfo, ConnectionRequest, ConnectionState, Event};
 
 /// The maximum number of connections that one forward accepts in one turn.
 const MAX_ACCEPTED: usize = 64;
@@ -159,11 +160,22 @@ impl Driver {
         self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
     }
 
+    /// Asks the application about a connection with a channel, whose client has named its target.
+    pub(crate) fn requested(&mut self, info: ConnectionInfo, now: Instant) {
+        if self.observer.decides_connections() {
+            let answer = self.answer_for(info.id);
+            self.emit(Event::ConnectionRequest(ConnectionRequest { info, answer }));
+        } else {
+            self.answered(info.id, true, now);
+        }
+    }
+
     /// Handles the application's decision on a connection, which may have ended meanwhile.
     pub(crate) fn answered(&mut self, id: u64, accept: bool, now: Instant) {
-        let Some(connection) = self.worker.registry().get(id) else { return };
-        if !matches!(connection.state, State::AwaitingApproval(_)) {
-            return;
+        let connection = self.worker.registry().get(id);
+        if !connection.is_some_and(|it| matches!(it.state, State::AwaitingApproval(_))) {
+            // The worker that has it, if any.
+            return self.connection(id, ConnectionCommand::Answer(accept), now);
         }
         if !accept {
             self.worker.close_connection(id, Cause::Rejected);

@@ -107,14 +107,14 @@ impl Driver {
     }
 
     /// Runs a command on a connection, in the task that has it.
-    pub(crate) fn connection(&mut self, id: u64, command: ConnectionCommand) {
+    pub(crate) fn connection(&mut self, id: u64, command: ConnectionCommand, now: Instant) {
         let command = match &self.pool {
             Some(pool) => pool.send_command(id, command),
             None => Some(command),
         };
         let Some(command) = command else { return };
         if self.worker.registry().get(id).is_some() {
-            self.worker.connection(id, command);
+            self.worker.connection(id, command, now);
         } else {
             command.fail(id);
         }

@@ -1,16 +1,16 @@
 //! Inbound channels, from the server's request to its answer, and the outcomes of connections' tasks.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ssh_proto::{ChannelId, OpenFailure};
 
 use crate::net::descriptors;
-use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::session;
-use crate::socks::Request;
+use crate::socks::{Login, Request};
 use crate::tunnel::Endpoint;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::inbound_channel::InboundChannel;
@@ -20,6 +20,7 @@ use crate::tunnel::connection::socks_handshake;
 use crate::tunnel::connection::state::{Connection, Source, State};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::forward::remote::{ForwardRequest, SessionId};
+use crate::tunnel::forward::spec::RemoteTarget;
 
 impl Driver {
     /// Handles an inbound channel of a remote forward.
@@ -29,7 +30,7 @@ impl Driver {
         forward: i64,
         channel: ChannelId,
         remote: Option<SocketAddr>,
-        target: Endpoint,
+        target: RemoteTarget,
         now: Instant,
     ) {
         if self.is_full(forward) || self.observer.is_behind() || descriptors::are_scarce_now() {
@@ -38,13 +39,38 @@ impl Driver {
         }
         self.counters.accepted(forward);
         let (id, settings) = (self.shared.next_id(), *self.shared.settings());
-        let (local, target, socks) = (None, Some(target), None);
+        let (local, socks) = (None, None);
+        let (target, login) = match target {
+            RemoteTarget::Fixed(target) => (Some(target), None),
+            RemoteTarget::Socks { login } => (None, Some(login)),
+        };
         let meta = Meta { id, forward, remote, local, target, socks, settings };
+        if let Some(login) = login {
+            return self.negotiate(session, meta, channel, login, now);
+        }
         let channel = InboundChannel { session, channel };
         if self.observer.decides_connections() {
             self.ask(meta, Source::Inbound(channel), now);
         } else {
             self.connect_target(meta, channel, now);
+        }
+    }
+
+    /// Begins the SOCKS handshake with the client of an inbound channel, where its session is.
+    fn negotiate(
+        &mut self,
+        session: SessionId,
+        meta: Meta,
+        channel: ChannelId,
+        login: Option<Arc<Login>>,
+        now: Instant,
+    ) {
+        let left = match &mut self.pool {
+            Some(pool) => pool.negotiate(session, meta, channel, login.clone()),
+            None => Some(meta),
+        };
+        if let Some(meta) = left {
+            self.worker.negotiate(meta, channel, login, now);
         }
     }
 
@@ -97,17 +123,16 @@ impl Driver {
     }
 
     fn target_connected(&mut self, id: u64, stream: Stream, now: Instant) {
+        let connection = self.worker.registry().get(id);
+        if connection.is_some_and(|it| matches!(it.state, State::Negotiating(_))) {
+            return self.worker.target_connected(id, stream);
+        }
         let Some(Connection { mut meta, state: State::ConnectingTarget(inbound, _), .. }) =
             self.worker.registry_mut().remove(id)
         else {
             return;
         };
-        // Like an accepted socket: if the process dies, the kernel resets it.
-        let _ = stream.set_linger(Linger::HARD);
-        if meta.settings.keep_alive {
-            stream.keep_alive();
-        }
-        meta.local = stream.local_addr();
+        meta.connected_to(&stream);
         let pending = PendingConnection { meta, stream };
         let Some(pool) = &mut self.pool else {
             return self.worker.accept(pending, inbound.channel, now);

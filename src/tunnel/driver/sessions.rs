@@ -238,7 +238,10 @@ impl Driver {
                 let request = ForwardRequest::Reject(inbound.channel, reason);
                 self.send_forward_request(inbound.session, request);
             }
-            FromWorker::NoConnection(connection, command) => self.connection(connection, command),
+            FromWorker::NoConnection(connection, command) => {
+                self.connection(connection, command, now);
+            }
+            FromWorker::Requested(info) => self.requested(info, now),
             FromWorker::DeferredEnded => self.count_dial(),
             FromWorker::Ended(end, _) => {
                 self.connection_left(end.id, now);

@@ -66,13 +66,31 @@ pub enum ForwardSpec {
         /// The credentials that clients must present; `None`: no authentication.
         login: Option<Arc<Login>>,
     },
-    /// Listens at the SSH server; every connection leads to one target here.
+    /// Listens at the SSH server; this side connects to the targets.
     Remote {
         /// The address that the SSH server listens on.
         listen: Endpoint,
-        /// The target that this side connects to.
-        target: Endpoint,
+        /// Where its connections lead.
+        target: RemoteTarget,
     },
+}
+
+/// Where the connections of a remote forward lead.
+#[derive(Clone, Debug)]
+pub enum RemoteTarget {
+    /// To one target.
+    Fixed(Endpoint),
+    /// Each client names its own target in SOCKS.
+    Socks {
+        /// The credentials that clients must present; `None`: no authentication.
+        login: Option<Arc<Login>>,
+    },
+}
+
+impl From<Endpoint> for RemoteTarget {
+    fn from(target: Endpoint) -> Self {
+        Self::Fixed(target)
+    }
 }
 
 impl ForwardSpec {

@@ -1,12 +1,15 @@
 //! The messages between the supervisor of a tunnel's sessions and their workers.
 
+use std::sync::Arc;
+
 use ssh_proto::{ChannelId, ForwardEvent, OpenFailure};
 
 use crate::net::linger::Linger;
 use crate::session;
+use crate::socks::Login;
 use crate::tunnel::connection::cause::Force;
 use crate::tunnel::connection::inbound_channel::InboundChannel;
-use crate::tunnel::connection::meta::PendingConnection;
+use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::Reply;
 use crate::tunnel::stats::Snapshot;
@@ -19,6 +22,8 @@ pub(crate) enum ToWorker {
     Open(PendingConnection),
     /// Confirms an inbound channel, whose target this connection is.
     Accept(PendingConnection, ChannelId),
+    /// Confirms an inbound channel, whose client names its target in SOCKS.
+    Negotiate(Meta, ChannelId, Option<Arc<Login>>),
     /// Runs a command on the connection with this id.
     Connection(u64, ConnectionCommand),
     /// Sends a request about a remote forward.
@@ -51,6 +56,8 @@ pub(crate) enum FromWorker {
     Exited,
     /// A connection arrived without a session, and needs another one.
     Returned(PendingConnection),
+    /// A connection has named its target, and waits for [`ConnectionCommand::Answer`].
+    Requested(ConnectionInfo),
     /// A connection is open.
     Opened(ConnectionInfo),
     /// A connection has ended. The callers that wait for its end have their reply after its report.
@@ -72,6 +79,8 @@ pub(crate) enum ConnectionCommand {
     Close(Reply<()>),
     /// Resets it, whatever its Linger and its state.
     Reset(Reply<()>),
+    /// Allows or rejects its target.
+    Answer(bool),
     /// Returns its Linger.
     GetLinger(Reply<Linger>),
     /// Changes its Linger.
@@ -87,6 +96,7 @@ impl ConnectionCommand {
             | ConnectionCommand::Reset(reply)
             | ConnectionCommand::SetLinger(_, reply) => drop(reply.send(Err(error))),
             ConnectionCommand::GetLinger(reply) => drop(reply.send(Err(error))),
+            ConnectionCommand::Answer(_) => {}
         }
     }
 }

@@ -12,9 +12,10 @@ use tokio::task::JoinSet;
 
 use crate::runtime::WorkerSlot;
 use crate::session::{self, Session};
+use crate::socks::Login;
 use crate::tunnel::Sessions;
 use crate::tunnel::connection::cause::Force;
-use crate::tunnel::connection::meta::PendingConnection;
+use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::{Pending, Reply};
 use crate::tunnel::pool::growth::{Counts, Growth};
@@ -195,32 +196,44 @@ impl Supervisor {
         now: Instant,
     ) -> Option<PendingConnection> {
         match self.least_loaded(now) {
-            Some(id) => self.place(id, pending, ToWorker::Open),
+            Some(id) => self.place(id, pending.meta.id, pending, ToWorker::Open),
             None => Some(pending),
         }
     }
 
-    /// Confirms the inbound channel that this connection is the target of; gives the connection back
-    /// if the worker has exited.
+    /// Confirms the inbound channel that this connection is the target of, unless the worker has exited.
     pub(crate) fn accept(
         &mut self,
         id: u32,
         pending: PendingConnection,
         channel: ChannelId,
     ) -> Option<PendingConnection> {
-        self.place(id, pending, |pending| ToWorker::Accept(pending, channel))
+        self.place(id, pending.meta.id, pending, |pending| ToWorker::Accept(pending, channel))
     }
 
-    fn place(
+    /// Confirms an inbound channel whose client names its target in SOCKS, likewise.
+    pub(crate) fn negotiate(
         &mut self,
         id: u32,
-        pending: PendingConnection,
-        message: impl FnOnce(PendingConnection) -> ToWorker,
-    ) -> Option<PendingConnection> {
+        meta: Meta,
+        channel: ChannelId,
+        login: Option<Arc<Login>>,
+    ) -> Option<Meta> {
+        self.place(id, meta.id, meta, |meta| ToWorker::Negotiate(meta, channel, login))
+    }
+
+    /// Gives a connection to a worker, unless that has exited.
+    fn place<T>(
+        &mut self,
+        id: u32,
+        connection: u64,
+        pending: T,
+        message: impl FnOnce(T) -> ToWorker,
+    ) -> Option<T> {
         if !self.workers.contains_key(&id) {
             return Some(pending);
         }
-        self.placed.insert(pending.meta.id, id);
+        self.placed.insert(connection, id);
         self.change(id, |worker| {
             worker.connections += 1;
             worker.idle = None;

@@ -49,9 +49,15 @@ impl Given {
 impl Worker {
     /// Closes a connection as its Linger says. Returns whether there is one with this id.
     pub(crate) fn close_connection(&mut self, id: u64, cause: Cause) -> bool {
-        let Some(connection) = self.registry.get(id) else { return false };
+        let Some(connection) = self.registry.get_mut(id) else { return false };
+        let reply = connection.meta.socks_reply(&cause);
+        if let (State::Negotiating(relay), Some(reply)) = (&mut connection.state, &reply)
+            && let Some(socks) = relay.socks_mut()
+        {
+            socks.refuse(reply);
+        }
         let unread = connection.state.relay().map_or(0, Relay::unread);
-        let reply = connection.meta.socks_reply(&cause).is_some();
+        let reply = reply.is_some();
         self.step(id, Step::Close { unread, reply }, Given::Cause(cause));
         true
     }
@@ -250,9 +256,7 @@ impl Worker {
         if let Some(inbound) = state.inbound().filter(|_| refuse) {
             self.events.push_back(FromWorker::InboundRejected(inbound, failure(&cause)));
         }
-        let ended = CloseOutcome::Reset;
-        let outcome = Outcome { ended, unsent: 0, known: true, discarded: 0, peer_finished: false };
-        self.ended(Report::unopened(meta, cause).end(outcome));
+        self.ended_without_socket(Report::unopened(meta, cause), CloseOutcome::Reset);
     }
 
     /// Ends a connection without a channel with a SOCKS reply and the end of the stream, whatever its Linger.
@@ -316,6 +320,10 @@ impl Worker {
             return;
         };
         let report = Report::of(&meta, &relay, cause);
+        if !relay.has_both_ends() {
+            // Its client was told the reason, and then the end of the stream.
+            return self.ended_without_socket(report, CloseOutcome::Fin);
+        }
         let is_over = mode == CloseMode::FinSent && relay.pump.up == Up::Ended;
         if is_over && close::is_acknowledged(&relay.pump.stream) {
             // Both sides have ended and acknowledged everything. The linger that protects an open

@@ -176,6 +176,9 @@ impl Worker {
     fn deliver(&mut self, index: usize, now: Instant) {
         let Some(session) = &mut self.session else { return };
         let Some((relay, waker)) = self.registry.with_waker(index) else { return };
+        if !relay.has_both_ends() {
+            return self.negotiate_further(index, now);
+        }
         if !relay.pump.arrived.is_empty() {
             let cx = &mut Context::from_waker(waker);
             if relay.pump.deliver(&mut session.client, cx, now).is_err() {
@@ -186,7 +189,7 @@ impl Worker {
     }
 
     /// Sends FIN to the local client once everything before the remote end's EOF is delivered.
-    fn delivered(&mut self, index: usize) {
+    pub(super) fn delivered(&mut self, index: usize) {
         let Some(connection) = self.registry.at(index) else { return };
         if connection.state.relay().is_some_and(Relay::is_delivered) {
             let id = connection.meta.id;
@@ -198,7 +201,7 @@ impl Worker {
     pub(crate) fn woken(&mut self, index: usize, now: Instant) {
         let Some(session) = &mut self.session else { return };
         let Some((relay, waker)) = self.registry.with_waker(index) else { return };
-        if !relay.pump.write_buffer.is_empty() {
+        if !relay.pump.write_buffer.is_empty() && relay.has_both_ends() {
             let cx = &mut Context::from_waker(waker);
             if relay.pump.flush(&mut session.client, cx, now).is_err() {
                 return self.reset_by_local(index);
@@ -299,6 +302,7 @@ impl Worker {
                 self.enqueue(index);
                 return true;
             }
+            ReadOutcome::Drained if !relay.has_both_ends() => return self.told(index, now),
             ReadOutcome::Drained | ReadOutcome::NoWindow => return false,
             ReadOutcome::Reset => {
                 self.reset_by_local(index);

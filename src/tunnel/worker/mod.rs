@@ -5,11 +5,13 @@
 //! ([`FromWorker`]).
 //!
 //! - `data`: bytes between sockets and channels; `close`: how connections end; `disconnect`: how the
-//!   session ends; `requested`: its remote forwards; `schedule`: which connection is read next; `turn`: the loop of a task; `task`: a worker alone in a task.
+//!   session ends; `requested`: its remote forwards; `negotiate`: their clients that speak SOCKS;
+//!   `schedule`: which connection is read next; `turn`: the loop of a task; `task`: a worker alone in a task.
 
 mod close;
 mod data;
 mod disconnect;
+mod negotiate;
 mod requested;
 pub(crate) mod schedule;
 pub(crate) mod task;
@@ -138,7 +140,8 @@ impl Worker {
         match message {
             ToWorker::Open(pending) => self.open(pending, now),
             ToWorker::Accept(pending, channel) => self.accept(pending, channel, now),
-            ToWorker::Connection(id, command) => self.connection(id, command),
+            ToWorker::Negotiate(meta, channel, login) => self.negotiate(meta, channel, login, now),
+            ToWorker::Connection(id, command) => self.connection(id, command, now),
             ToWorker::Forward(request) => self.forward_request(request),
             ToWorker::Connections(reply) => {
                 let _ = reply.send(Ok(self.infos()));
@@ -229,7 +232,7 @@ impl Worker {
     }
 
     /// Runs a command on a connection, or returns it if there is none with this id.
-    pub(crate) fn connection(&mut self, id: u64, command: ConnectionCommand) {
+    pub(crate) fn connection(&mut self, id: u64, command: ConnectionCommand, now: Instant) {
         if self.registry.get(id).is_none() {
             return self.events.push_back(FromWorker::NoConnection(id, command));
         }
@@ -242,6 +245,7 @@ impl Worker {
                 }
             }
             ConnectionCommand::Reset(reply) => self.reset_connection(id, reply),
+            ConnectionCommand::Answer(accept) => self.answered(id, accept, now),
             ConnectionCommand::GetLinger(reply) => {
                 let _ = reply.send(self.linger_of(id));
             }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::session::{Session, Target};
+use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::PendingConnection;
 use crate::tunnel::connection::registry::Finished;
 use crate::tunnel::pending::reply_all;
@@ -105,8 +106,14 @@ impl Turns for Task {
         busy |= self.worker.send_up(cx, now);
         busy |= self.worker.flush(cx);
         while let Poll::Ready(Some((id, finished))) = self.worker.registry_mut().poll_finished(cx) {
-            if let Finished::Close(outcome) = finished {
-                self.worker.socket_closed(id, outcome);
+            match finished {
+                Finished::Close(outcome) => self.worker.socket_closed(id, outcome),
+                Finished::Target(Ok(stream)) => self.worker.target_connected(id, stream),
+                Finished::Target(Err(error)) => {
+                    self.worker.close_connection(id, Cause::Unreached(error));
+                }
+                // Local forwards are the driver's.
+                Finished::Handshake(..) => {}
             }
             busy = true;
         }

@@ -110,6 +110,27 @@ async fn states() -> Vec<(State, Expected)> {
             },
         ),
         (
+            State::Negotiating(Relay::negotiating(channel.channel, None, Instant::now())),
+            Expected {
+                awaited: Some("complete SOCKS request"),
+                has_relay: true,
+                opened: Some(false),
+                ..new(Phase::Negotiating(Flow::OPEN), Negotiating)
+            },
+        ),
+        (
+            State::Draining(
+                Relay::negotiating(channel.channel, None, Instant::now()),
+                Cause::Rejected,
+            ),
+            Expected {
+                has_relay: true,
+                opened: Some(false),
+                cause: Some("ERR_TUNNEL_REJECTED"),
+                ..new(Phase::Draining(Flow::OPEN), Ends)
+            },
+        ),
+        (
             State::Opening(relay().await),
             Expected {
                 awaited: Some("answer to the opening of the channel"),

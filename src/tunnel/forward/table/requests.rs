@@ -9,13 +9,13 @@ use super::{Forward, Forwards};
 use crate::session;
 use crate::tunnel::Error;
 use crate::tunnel::forward::remote::{ForwardRequest, Remote, SessionId};
-use crate::tunnel::forward::spec::{Endpoint, ForwardSpec};
+use crate::tunnel::forward::spec::{ForwardSpec, RemoteTarget};
 use crate::tunnel::pending::reply_all;
 
 /// What the driver does about an event of a remote forward.
 pub(crate) enum Effect {
     /// Accepts or rejects an inbound channel that leads to this target.
-    Inbound { channel: ChannelId, originator: Option<SocketAddr>, target: Endpoint },
+    Inbound { channel: ChannelId, originator: Option<SocketAddr>, target: RemoteTarget },
     /// Sends this request on the same session.
     Request(ForwardRequest),
     /// Requests again the forwards that wait for it.

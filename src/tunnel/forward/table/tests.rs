@@ -142,7 +142,11 @@ fn a_removed_forward_leaves_nothing() {
             &mut forwards.table.get_mut(&2).expect("it is there").due,
             Some(now),
         );
-        start(&mut forwards, 4, ForwardSpec::Remote { listen: endpoint(4), target: endpoint(1) });
+        start(
+            &mut forwards,
+            4,
+            ForwardSpec::Remote { listen: endpoint(4), target: endpoint(1).into() },
+        );
         start(&mut forwards, 5, ForwardSpec::Local { listen: endpoint(0), target: endpoint(1) });
         forwards.begin(5);
         forwards.clear(&Error::Closed);
@@ -166,7 +170,7 @@ fn a_remote_forward_is_requested_once_on_each_session_and_after_a_refusal() {
     };
     for id in [2, 1, 3] {
         let listen = endpoint(id as u16);
-        start(&mut forwards, id, ForwardSpec::Remote { listen, target: endpoint(1) });
+        start(&mut forwards, id, ForwardSpec::Remote { listen, target: endpoint(1).into() });
     }
     assert_eq!(ids(forwards.requests(1, now)), [1, 2, 3]);
     assert!(forwards.requests(1, now).is_empty());

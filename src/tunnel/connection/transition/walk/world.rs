@@ -80,6 +80,7 @@ pub(super) fn is_waiting(phase: Phase) -> bool {
         | Phase::AwaitingApproval(_)
         | Phase::AwaitingSession
         | Phase::ConnectingTarget
+        | Phase::Negotiating(_)
         | Phase::Opening => true,
         Phase::Deferred
         | Phase::SocksAborted
