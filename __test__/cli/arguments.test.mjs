@@ -117,7 +117,7 @@ test('unknown flags and missing arguments are usage errors', async (t) => {
     [['-Z', 'h'], /unknown option -- Z[^]*usage:/],
     [['--nonsense', 'h'], /unknown option --nonsense/],
     [['h', 'ls', '-l'], /no remote command is run/],
-    [['-O', 'exit', 'h'], /-O: /],
+    [['-O', 'restart', 'h'], /-O: Invalid multiplex command/],
     [['-p', '99999', 'h'], /Bad port '99999'/],
     [['-L', 'bad', 'h'], /Bad local forwarding specification 'bad'/],
     [['-W', 'a:1', '--json', 'h'], /standard output/],

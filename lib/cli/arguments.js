@@ -21,14 +21,12 @@ class UsageError extends Error {
 }
 
 /** Flags that do not affect a tunnel: shells, terminals, remote commands. */
-const IGNORED = new Set(['A', 'a', 'K', 'k', 'N', 'n', 'T', 't', 'X', 'x', 'Y', 'e', 'S']);
+const IGNORED = new Set(['A', 'a', 'K', 'k', 'N', 'n', 'T', 't', 'X', 'x', 'Y', 'e']);
 
 /** Flags of ssh that are not supported, and why. */
 const REFUSED = {
   B: 'the connection is bound to an address, by -b, not to an interface',
   I: 'PKCS#11 keys are used through an agent',
-  M: 'sessions are not shared',
-  O: 'sessions are not shared',
   s: 'no subsystem is started: the command only forwards',
   w: 'no network device is forwarded',
   y: 'messages go to standard error, not to the system log',
@@ -48,12 +46,17 @@ const DIRECTIVES = {
   g: ['GatewayPorts', 'yes'],
   i: ['IdentityFile'],
   l: ['User'],
+  M: ['ControlMaster', 'yes'],
   m: ['MACs'],
   P: ['Tag'],
+  S: ['ControlPath'],
 };
 
 /** Flags whose last use counts, before every -o; of other flags, the first use counts. */
-const OVERRIDING = new Set(['4', '6', 'b', 'C', 'c', 'g', 'm']);
+const OVERRIDING = new Set(['4', '6', 'b', 'C', 'c', 'g', 'M', 'm', 'S']);
+
+/** Commands of -O. */
+const CONTROLS = ['cancel', 'check', 'exit', 'forward', 'stop'];
 
 const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
 
@@ -65,6 +68,7 @@ const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no
  * @property {(string | [keyword: string, value: string])[]} lines directives of the flags, in order; -o as text
  * @property {object[]} forwardings those of -L, -D and -R
  * @property {{ host: string, port: number }} [stdio] the target of -W
+ * @property {string} [control] the command of -O
  * @property {string} [configFile]
  * @property {string} [logFile] where messages go, in place of standard error
  * @property {string} [query] what -Q asks for
@@ -154,6 +158,10 @@ class Parser {
       case 'J':
         if (++this.#jumps > 1) throw new UsageError('only one -J is permitted: commas separate the hops');
         result.lines.push(['ProxyJump', value]);
+        break;
+      case 'O':
+        if (!CONTROLS.includes(value)) throw new UsageError(`-O: Invalid multiplex command '${value}'`);
+        result.control = value;
         break;
       case 'o':
         result.lines.push(value);

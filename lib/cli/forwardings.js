@@ -58,6 +58,11 @@ class Forwarding {
       : this.#openLocal(tunnel, settings, messages);
   }
 
+  /** Stops listening. Open connections continue. */
+  async close() {
+    await Promise.all(this.forwards.map((forward) => forward.promises.stop()));
+  }
+
   async #openLocal(tunnel, settings, messages) {
     const method = this.kind === 'dynamic' ? 'forwardDynamic' : 'forwardLocal';
     const failures = [];

@@ -1,9 +1,9 @@
 'use strict';
 
-const USAGE = `usage: sshtunnel [-46CfGgNnqTVv] [-b bind_address] [-c ciphers] [-D [bind_address:]port]
+const USAGE = `usage: sshtunnel [-46CfGgMNnqTVv] [-b bind_address] [-c ciphers] [-D [bind_address:]port]
                  [-E log_file] [-F configfile] [-i identity_file] [-J destination] [-L address] [-l login_name]
-                 [-m macs] [-o option] [-P tag] [-p port] [-Q query] [-R address]
-                 [-W host:port]
+                 [-m macs] [-O ctl_cmd] [-o option] [-P tag] [-p port] [-Q query] [-R address]
+                 [-S ctl_path] [-W host:port]
                  [--json] [--no-view] destination`;
 
 const HELP = `${USAGE}
@@ -26,6 +26,9 @@ Forwards ports through an SSH server, as ssh -N does, and reports how each conne
        Reconnect=yes|no                  whether to reconnect after the session is lost
   -4, -6, -g, -C, -b, -c, -m, -P         as for ssh
   -f                                     goes to the background when everything listens
+  -M -S path                             listens on a control socket of this path, for -O
+  -S path -O check|exit|stop|forward|cancel
+                                         asks the command that has this control socket
   -G                                     prints the settings for the destination, as ssh -G
   -Q cipher|mac|kex|key|...              prints what is supported, as ssh -Q
   -E file                                appends messages to the file

@@ -8,6 +8,7 @@
 //   run.js           from the settings to the exit status
 //   auth/            connect.js: connects, and asks the user for what may help
 //   forwardings.js   -L, -D and -R; stdio.js: -W
+//   control/         -M and -O: server.js, client.js, lines.js
 //   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
 //   output/          messages.js: standard error; json-lines.js: --json; view.js: the live view, drawn by renderer.js from
 //                    traffic.js; event-log.js: events of the tunnel to all of these; text.js: text for terminals
@@ -25,7 +26,7 @@ function prepare(argv) {
   if (line.host === undefined) throw new UsageError('a destination is missing', { usage: true });
   const { Settings, missingIdentities } = require('./settings.js');
   const settings = new Settings(line);
-  if (line.prints) return { line, settings };
+  if (line.prints || line.control !== undefined) return { line, settings };
   if (settings.forks && !require('./background.js').isChild()) return { line, settings, isParent: true };
   for (const warning of missingIdentities(line.identities)) process.stderr.write(`${plain(warning)}\n`);
   return { line, settings };
@@ -70,6 +71,10 @@ async function main(argv) {
     }
     if (line.prints) {
       process.stdout.write(`${require('./print.js').settingsOf(settings).map(plain).join('\n')}\n`);
+      return;
+    }
+    if (line.control !== undefined) {
+      process.exitCode = await require('./control/client.js').control(line.control, settings);
       return;
     }
     if (isParent) {

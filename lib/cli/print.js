@@ -81,6 +81,7 @@ const PLAIN = {
   Compression: false,
   ConnectionAttempts: 1,
   ConnectTimeout: 'none',
+  ControlMaster: 'false',
   ExitOnForwardFailure: false,
   ForkAfterAuthentication: false,
   GatewayPorts: false,
@@ -160,6 +161,7 @@ function settingsOf(settings) {
     add(`${kind}Forward`, [place(listen), ...targetOf(kind, connect)].join(' '));
   const { permittedTargets } = settings;
   add('PermitRemoteOpen', permittedTargets?.map(permittedPlace).join(' ') || (permittedTargets ? 'none' : 'any'));
+  add('ControlPath', settings.controlPath);
   const { linger, closeTimeout } = settings;
   add('Linger', typeof linger === 'boolean' ? yes(linger) : linger.l_linger);
   if (typeof closeTimeout === 'number') add('CloseTimeout', closeTimeout / 1000);

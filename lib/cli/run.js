@@ -1,5 +1,8 @@
 'use strict';
 
+const { isDeepStrictEqual } = require('node:util');
+
+const { hasControl } = require('../validate/names.js');
 const { ConnectError, Connector } = require('./auth/connect.js');
 const { Terminal } = require('./auth/terminal.js');
 const { Messages, openFailure, systemWords } = require('./output/messages.js');
@@ -56,6 +59,8 @@ class Run {
   #status = 0;
   /** @type {import('./background.js').Background | undefined} */
   #background;
+  /** @type {import('./control/server.js').ControlServer | undefined} */
+  #control;
 
   /**
    * @param {import('./arguments.js').CommandLine} line
@@ -146,13 +151,13 @@ class Run {
     const finished = new Promise((resolve) => (this.#finish = resolve));
     const log = new EventLog({ messages: this.#messages, json: this.#json, traffic: this.#traffic });
     log.follow(tunnel, server);
+    const { permittedTargets } = this.#settings;
+    if (permittedTargets !== undefined) permitOnly(tunnel, permittedTargets, this.#messages);
     tunnel.on('error', () => (this.#status = FAILED));
     tunnel.on('forwardError', () => this.#settings.exitOnForwardFailure && this.#fail());
     tunnel.on('close', () => this.#finish(this.#status));
     log.ready();
     this.#signals.handler = (name) => this.#close(name);
-    const { permittedTargets } = this.#settings;
-    if (permittedTargets !== undefined) permitOnly(tunnel, permittedTargets, this.#messages);
     if (!(await this.#openForwardings())) this.#fail();
     else await this.#started();
     const status = await finished;
@@ -180,7 +185,7 @@ class Run {
   async #started() {
     const { localCommand } = this.#settings;
     if (localCommand !== undefined) await this.#runLocally(localCommand);
-    if (this.#picture.closing) return;
+    if (this.#picture.closing || !(await this.#serveControl())) return;
     this.#background?.ready();
     this.#show();
   }
@@ -199,6 +204,65 @@ class Run {
       // As with ssh, its status does not matter.
       child.once('close', resolve);
     });
+  }
+
+  /** Listens on the control socket, if there is to be one. @returns {Promise<boolean>} false: the command ends */
+  async #serveControl() {
+    const { controlPath, isMaster } = this.#settings;
+    if (!isMaster || controlPath === undefined) return true;
+    if (process.platform === 'win32') {
+      this.#messages.error('ControlMaster: there are no control sockets on Windows');
+      return true;
+    }
+    const { ControlServer, InUse } = require('./control/server.js');
+    this.#control = new ControlServer({
+      // As the signal does: once lets connections finish, twice resets them.
+      exit: () => process.kill(process.pid, 'SIGTERM'),
+      forward: (kind, spec) => this.#addForwarding(readForwarding(kind, spec)),
+      cancel: (kind, spec) => this.#cancelForwarding(readForwarding(kind, spec)),
+    });
+    try {
+      await this.#control.listen(controlPath);
+    } catch (error) {
+      if (error instanceof InUse) {
+        this.#messages.error(`ControlSocket ${controlPath} already exists, disabling multiplexing`);
+        return true;
+      }
+      this.#messages.error(`unix_listener: cannot bind to path ${controlPath}: ${systemWords(error)}`);
+      this.#fail();
+      return false;
+    }
+    return true;
+  }
+
+  /** -O forward. */
+  async #addForwarding(value) {
+    const { Forwarding } = require('./forwardings.js');
+    if (this.#findForwarding(value) !== undefined) return {};
+    const forwarding = new Forwarding(value);
+    this.#forwardings.push(forwarding);
+    if (this.#picture.closing || !(await forwarding.open(this.#tunnel, this.#settings, this.#messages))) {
+      this.#forwardings.splice(this.#forwardings.indexOf(forwarding), 1);
+      throw new Error('Port forwarding failed');
+    }
+    for (const forward of forwarding.forwards) this.#json?.listening(forward);
+    const [{ localPort, remotePort }] = forwarding.forwards;
+    return value.listen.port === 0 ? { port: localPort ?? remotePort } : {};
+  }
+
+  /** -O cancel. */
+  async #cancelForwarding(value) {
+    const forwarding = this.#findForwarding(value);
+    if (forwarding === undefined) throw new Error('port not found');
+    this.#forwardings.splice(this.#forwardings.indexOf(forwarding), 1);
+    await forwarding.close();
+    return {};
+  }
+
+  #findForwarding({ kind, listen, connect }) {
+    return this.#forwardings.find(
+      (it) => it.kind === kind && isDeepStrictEqual([it.listen, it.connect], [listen, connect]),
+    );
   }
 
   #show() {
@@ -247,6 +311,7 @@ class Run {
   }
 
   #restore() {
+    this.#control?.close();
     this.#terminal?.restore();
     this.#view?.stop();
   }
@@ -259,6 +324,15 @@ class Run {
     // Standard input may still be open.
     process.exit(status);
   }
+}
+
+/** Reads a forwarding that came by the control socket. */
+function readForwarding(kind, spec) {
+  const { parseForwarding } = require('../ssh-config/forwardings.js');
+  const isKnown = ['local', 'dynamic', 'remote'].includes(kind) && typeof spec === 'string' && !hasControl(spec);
+  const value = isKnown ? parseForwarding(spec, kind, { anyPort: true }) : undefined;
+  if (value === undefined) throw new Error('not a forwarding');
+  return value;
 }
 
 module.exports = { Run };

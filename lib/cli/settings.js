@@ -9,7 +9,8 @@ const { wipe } = require('../secrets.js');
 const { makeContext } = require('../ssh-config/context.js');
 const { Config } = require('../ssh-config/index.js');
 const { attemptsTime, expandForwarding, milliseconds } = require('../ssh-config/options.js');
-const { expandCommand, expandHome } = require('../ssh-config/tokens.js');
+const { expandCommand, expandHome, expandPath } = require('../ssh-config/tokens.js');
+const { localPathFault } = require('../validate/names.js');
 const { MAX_MILLISECONDS } = require('../validate/primitives.js');
 
 /** Milliseconds in which to connect, without a ConnectTimeout: sshd allows as long by default. */
@@ -75,6 +76,24 @@ class Settings {
     return expandCommand(value, { ...this.reader.tokens, T: 'NONE' }, line);
   }
 
+  /** The path of the control socket, if there is one. */
+  get controlPath() {
+    const { value, line } = this.reader.settings.get('ControlPath') ?? {};
+    if (value === undefined || value.toLowerCase() === 'none') return undefined;
+    const path = expandPath(value, { ...this.reader.context, tokens: this.reader.tokens }, line);
+    const fault = localPathFault(path);
+    if (fault !== undefined) throw line.error(`ControlPath '${path}' ${fault}`);
+    return path;
+  }
+
+  /**
+   * Whether the command listens on the control socket. Only with `yes`: with `auto` and `ask`, ssh shares sessions
+   * or asks the user, and a path that is meant for that is left to it.
+   */
+  get isMaster() {
+    return this.value('ControlMaster') === 'true';
+  }
+
   /** Options for the files of Unix sockets. */
   get socketFile() {
     const mask = this.value('StreamLocalBindMask');
@@ -91,6 +110,11 @@ class Settings {
   /** The family of addresses to listen on, `any` for both. */
   get family() {
     return this.value('AddressFamily', 'any');
+  }
+
+  /** The targets that clients of a SOCKS proxy at the server may name; undefined: any. */
+  get permittedTargets() {
+    return this.value('PermitRemoteOpen', {}).targets;
   }
 
   get gatewayPorts() {
@@ -112,11 +136,6 @@ class Settings {
   }
 
   /** Milliseconds that the user may take for all answers. */
-  /** The targets that clients of a SOCKS proxy at the server may name; undefined: any. */
-  get permittedTargets() {
-    return this.value('PermitRemoteOpen', {}).targets;
-  }
-
   get userTimeout() {
     return READY_TIMEOUT;
   }

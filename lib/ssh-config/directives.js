@@ -10,7 +10,7 @@ const { matches } = require('./syntax.js');
 
 /** Keywords that do not affect a tunnel: shells, terminals, what ssh prints, what it forwards besides ports. */
 const IRRELEVANT = `
-  ControlMaster ControlPath ControlPersist EnableEscapeCommandline EnableSSHKeysign EscapeChar
+  ControlPersist EnableEscapeCommandline EnableSSHKeysign EscapeChar
   FingerprintHash ForwardAgent ForwardX11 ForwardX11Timeout ForwardX11Trusted
   GSSAPIClientIdentity GSSAPIDelegateCredentials GSSAPIKexAlgorithms GSSAPIRenewalForcesRekey GSSAPIServerIdentity
   GSSAPITrustDns HostbasedAcceptedAlgorithms KbdInteractiveDevices LogVerbose ObscureKeystrokeTiming
@@ -326,6 +326,10 @@ const DIRECTIVES = {
   Ciphers: { read: single },
   ClearAllForwardings: { read: flag },
   Compression: { read: oneOf({ yes: true, no: false }) },
+  ControlMaster: forCommand(
+    oneOf({ yes: 'true', true: 'true', no: 'false', false: 'false', auto: 'auto', ask: 'ask', autoask: 'autoask' }),
+  ),
+  ControlPath: forCommand(single),
   ConnectTimeout: { read: time },
   ConnectionAttempts: { read: count },
   DynamicForward: { ...unsupported('a tunnel has one target', []), read: forwarding('dynamic'), many: true },
@@ -361,11 +365,11 @@ const DIRECTIVES = {
   PKCS11Provider: unsupported('PKCS#11 keys are used through an agent only'),
   PasswordAuthentication: { read: flag },
   PermitLocalCommand: { ...unsupported('no local command is run'), read: flag },
+  PermitRemoteOpen: forCommand(permitted),
   Port: { read: port },
   PreferredAuthentications: { read: single },
   ProxyCommand: { read: command },
   ProxyJump: { read: proxyJump },
-  PermitRemoteOpen: forCommand(permitted),
   ProxyUseFdpass: unsupported('the proxy command has to relay the data itself'),
   PubkeyAcceptedAlgorithms: { read: keyAlgorithms },
   PubkeyAuthentication: {

@@ -70,4 +70,18 @@ function parseForwarding(text, kind, { anyPort = kind === 'remote' } = {}) {
   return complete && kind !== 'dynamic' ? { kind, listen, connect } : undefined;
 }
 
-module.exports = { parseForwarding };
+/** @param {ListenAddr} address */
+function formatAddress({ host, port, path }) {
+  if (path !== undefined) return path.replace(/[:\\]/g, '\\$&');
+  return host === undefined ? `${port}` : `[${host}]:${port}`;
+}
+
+/**
+ * The text of a forwarding, from which `parseForwarding` makes the same one.
+ * @param {{ listen: ListenAddr, connect?: ListenAddr }} forwarding
+ */
+function formatForwarding({ listen, connect }) {
+  return connect === undefined ? formatAddress(listen) : `${formatAddress(listen)}:${formatAddress(connect)}`;
+}
+
+module.exports = { formatForwarding, parseForwarding };

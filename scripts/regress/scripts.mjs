@@ -86,7 +86,7 @@ const BY_DESIGN = {
     { trace: /^key option pty/, why: 'terminals' },
     { fail: /^key option environment/, why: ENVIRONMENT },
   ],
-  percent: [{ fail: /^(remotecommand|controlpath|forwardagent)=/, why: NO_EFFECT }],
+  percent: [{ fail: /^(remotecommand|forwardagent)=/, why: NO_EFFECT }],
   'principals-command': [{ trace: /command=(false|true)$/, why: FORCED_COMMAND }],
   'proxy-connect': [{ fail: /^bad SSH_CONNECTION/, why: ENVIRONMENT }],
   sshcfgparse: [{ trace: /^(agentforwarding|command line override)$/, why: NO_EFFECT }],
