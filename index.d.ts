@@ -614,6 +614,16 @@ export interface SSHTunnelOptions {
    * by a signal of its own (see {@link AbortOptions}). It has no effect once a session was up.
    */
   signal?: AbortSignal | undefined;
+  /**
+   * Receives the log of the tunnel, line by line: each step of the handshake, each session, channel and attempt to
+   * reconnect. Default: none; `NODE_DEBUG=sshtunnel` writes the lines to standard error. docs/observing.md shows a log.
+   *
+   * Lines contain no passwords, answers, passphrases, private keys or data of connections, but they contain names of
+   * hosts, fingerprints of keys and methods of authentication. They have at most 1024 bytes and no control characters.
+   * Their wording may change in any version. While more than 2048 messages wait for the event loop, lines are
+   * left out, and the next line says how many.
+   */
+  debug?: ((line: string) => void) | undefined;
 }
 
 /** How many SSH sessions a tunnel has, see {@link SSHTunnelOptions.sessions}. */
@@ -1527,17 +1537,29 @@ export interface SSHTunnelEvents {
  */
 export interface SSHTunnelChannels {
   /** Published when a connection attempt starts. */
-  'sshtunnel.session.start': { readonly tunnel: SSHTunnel; readonly sessionId: number };
+  'sshtunnel.session.start': SessionMessage;
   /** Published when a session is established, `logonTime` milliseconds after its start. */
-  'sshtunnel.session.ready': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly logonTime: number };
+  'sshtunnel.session.ready': SessionMessage & { readonly logonTime: number };
   /** Published when an established session disconnected. */
-  'sshtunnel.session.lost': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error: SSHTunnelError };
+  'sshtunnel.session.lost': SessionMessage & { readonly error: SSHTunnelError };
   /** Published when a session has ended. `error` says why it could not be established, or disconnected. */
-  'sshtunnel.session.end': { readonly tunnel: SSHTunnel; readonly sessionId: number; readonly error?: SSHTunnelError };
+  'sshtunnel.session.end': SessionMessage & { readonly error?: SSHTunnelError };
   /** Published when a connection is open from end to end. */
   'sshtunnel.connection.open': { readonly tunnel: SSHTunnel; readonly connection: Readonly<ConnectionInfo> };
   /** Published when a connection has ended, with its report. */
   'sshtunnel.connection.end': { readonly tunnel: SSHTunnel; readonly end: Readonly<ConnectionEnd> };
+}
+
+/** What all messages about sessions have, see {@link SSHTunnelChannels}. */
+export interface SessionMessage {
+  /** The tunnel of the session. */
+  readonly tunnel: SSHTunnel;
+  /** The number of the session, counted from 1 in each tunnel. */
+  readonly sessionId: number;
+  /** The `host` option of the tunnel. */
+  readonly host: string;
+  /** The port of the server. */
+  readonly port: number;
 }
 
 /**

@@ -109,8 +109,8 @@ export interface SshOptions
   sock?: Duplex | undefined;
   /** Ignored: no listener can exist yet. `password` answers a server that asks a single question. */
   tryKeyboard?: boolean | undefined;
-  /** Ignored: there is no debug output. */
-  debug?: ((message: string) => unknown) | undefined;
+  /** As {@link SSHTunnelOptions.debug}. */
+  debug?: ((line: string) => void) | undefined;
   /** Ignored: agents are not forwarded. */
   agentForward?: boolean | undefined;
   /** Ignored: the identification string cannot be changed. */

@@ -1,8 +1,9 @@
 'use strict';
 
-// Publishes events of tunnels on channels of node:diagnostics_channel.
+// Publishes events of tunnels on channels of node:diagnostics_channel, and the lines of their logs.
 
 const { channel } = require('node:diagnostics_channel');
+const { debuglog } = require('node:util');
 
 const { fromNative } = require('./errors.js');
 const { binding } = require('./native/index.js');
@@ -40,12 +41,15 @@ function isSubscribed(bits, kind) {
 
 // Node.js catches an error of a subscriber, and reports it as an uncaught exception later.
 
-/** @param {number | undefined} payload the milliseconds to connect, for a session that is ready */
-function publishSession(tunnel, kind, sessionId, failure, payload) {
+/**
+ * @param {{ host: string, port: number }} server
+ * @param {number | undefined} payload the milliseconds to connect, for a session that is ready
+ */
+function publishSession(tunnel, server, kind, sessionId, failure, payload) {
   const channel = byKind.get(kind);
   if (!channel.hasSubscribers) return;
-  /** @type {{ tunnel: object, sessionId: number, logonTime?: number, error?: Error }} */
-  const message = { tunnel, sessionId };
+  /** @type {{ tunnel: object, sessionId: number, host: string, port: number, logonTime?: number, error?: Error }} */
+  const message = { tunnel, sessionId, host: server.host, port: server.port };
   if (kind === Kind.SessionReady) message.logonTime = payload;
   if (failure !== null) message.error = fromNative(failure);
   channel.publish(Object.freeze(message));
@@ -61,9 +65,25 @@ function publishEnd(tunnel, end) {
   if (ended.hasSubscribers) ended.publish(Object.freeze({ tunnel, end: frozen(end) }));
 }
 
+const nodeDebug = debuglog('sshtunnel');
+
+/**
+ * The receiver of the lines of a tunnel's log: the option `debug`, standard error with NODE_DEBUG=sshtunnel, or both;
+ * undefined: neither.
+ * @param {number} handle tells the tunnels of a process apart
+ * @param {((line: string) => void) | undefined} debug
+ */
+function logReceiver(handle, debug) {
+  if (!nodeDebug.enabled) return debug;
+  return (line) => {
+    nodeDebug('tunnel %d: %s', handle, line);
+    debug?.(line);
+  };
+}
+
 /** A frozen copy: listeners of events get the object itself, and can change it. */
 function frozen({ linger, ...rest }) {
   return Object.freeze({ ...rest, linger: Object.freeze({ ...linger }) });
 }
 
-module.exports = { SESSIONS, isSubscribed, publishConnection, publishEnd, publishSession, subscribed };
+module.exports = { SESSIONS, isSubscribed, logReceiver, publishConnection, publishEnd, publishSession, subscribed };

@@ -12,6 +12,7 @@ const { Lifetime } = require('./lifetime.js');
 const { defineCalls, defineDispose, located } = require('./native/calls.js');
 const { binding, create, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
 const { askConnectionRequest, askHostVerifier, askInquiry } = require('./questions.js');
+const { settingsCalls } = require('./settings.js');
 const { Subscriptions, followListeners } = require('./subscriptions.js');
 const { TunnelSockets } = require('./tunnel-sockets.js');
 const check = require('./validate/index.js');
@@ -52,6 +53,10 @@ class SSHTunnel extends EventEmitter {
   #carried;
   /** The `signal` of the tunnel's options, until a session was up. @type {AbortSignal | undefined} */
   #signal;
+  /** @type {{ host: string, port: number }} */
+  #server;
+  /** The receiver of the log's lines. @type {((line: string) => void) | undefined} */
+  #log;
   /** Whether a listener of 'keyboard-interactive' answers the server. */
   #interactive;
   #configNotices = Object.freeze([]);
@@ -76,19 +81,7 @@ class SSHTunnel extends EventEmitter {
     SSHTunnel.#promisesOf = defineCalls(
       SSHTunnel,
       {
-        getLinger: (tunnel, settler) => tunnel.#call(settler, Method.GetLinger, 0, { result: Boolean }),
-        setLinger: (tunnel, settler, linger) =>
-          tunnel.#call(settler, Method.SetLinger, Number(check.checkBoolean(linger, 'linger'))),
-        getLingerOption: (tunnel, settler) =>
-          tunnel.#call(settler, Method.GetLingerOption, 0, { result: check.unpackLinger }),
-        setLingerOption: (tunnel, settler, value) =>
-          tunnel.#call(settler, Method.SetLingerOption, check.checkLingerOption(value, 'value')),
-        getKeepAlive: (tunnel, settler) => tunnel.#call(settler, Method.GetKeepAlive, 0, { result: Boolean }),
-        setKeepAlive: (tunnel, settler, keepAlive) =>
-          tunnel.#call(settler, Method.SetKeepAlive, Number(check.checkBoolean(keepAlive, 'keepAlive'))),
-        getIdleTimeout: (tunnel, settler) => tunnel.#call(settler, Method.GetIdleTimeout),
-        setIdleTimeout: (tunnel, settler, idleTimeout) =>
-          tunnel.#call(settler, Method.SetIdleTimeout, check.checkMilliseconds(idleTimeout, 'idleTimeout')),
+        ...settingsCalls((tunnel, settler, ...call) => tunnel.#call(settler, ...call)),
         connect: (tunnel, settler, options) => {
           const abortion = tunnel.#abortion(check.checkAbortOptions(options, 'connect'));
           tunnel.#connecting('connect', settler).#call(settler, Method.Connect, 0, { abortion });
@@ -125,7 +118,7 @@ class SSHTunnel extends EventEmitter {
 
   constructor(options) {
     super();
-    const { native, servers, interactive, sock, signal, wipe } = check.checkOptions(options);
+    const { native, server, servers, interactive, sock, signal, debug, wipe } = check.checkOptions(options);
     if (usedSocks.has(sock))
       throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
     let handle;
@@ -136,6 +129,9 @@ class SSHTunnel extends EventEmitter {
     }
     if (typeof handle !== 'number') throw fromNative(handle);
     this.#handle = handle;
+    this.#server = server;
+    this.#log = diagnostics.logReceiver(handle, debug);
+    if (this.#log !== undefined) binding.follow(handle, Kind.Log, true);
     this.#subscriptions = new Subscriptions(this, handle);
     this.#lifetime = new Lifetime(this, handle);
     this.#sockets = new TunnelSockets(handle, this.#ask);
@@ -362,6 +358,9 @@ class SSHTunnel extends EventEmitter {
   #deliver(kind, number, failure, payload) {
     this.#subscriptions.look();
     switch (kind) {
+      case Kind.Log:
+        this.#log(payload);
+        break;
       case Kind.HostKey:
         this.#verifyHostKey(number, payload);
         break;
@@ -400,7 +399,7 @@ class SSHTunnel extends EventEmitter {
       case Kind.SessionReady:
       case Kind.SessionLost:
       case Kind.SessionEnded:
-        diagnostics.publishSession(this, kind, number, failure, payload);
+        diagnostics.publishSession(this, this.#server, kind, number, failure, payload);
         break;
       case Kind.Reconnecting:
         this.emit('reconnecting', { attempt: number, delay: payload, error: this.#error(failure) });

@@ -47,10 +47,11 @@ test('a session and a connection in it are published from start to end', async (
   const [start, ready, open, ended, end] = await heard.count(5);
   assert.equal(heard.messages.length, 5);
   const { tunnel } = it;
-  assert.deepEqual(start, { name: SESSION[0], tunnel, sessionId: 1 });
-  assertIncludes(ready, { name: SESSION[1], tunnel, sessionId: 1 });
+  const session = { tunnel, sessionId: 1, host: '127.0.0.1', port: server.port };
+  assert.deepEqual(start, { name: SESSION[0], ...session });
+  assertIncludes(ready, { name: SESSION[1], ...session });
   assert.equal(ready.logonTime, tunnel.stats().sessions.logonTime);
-  assert.deepEqual(end, { name: SESSION[3], tunnel, sessionId: 1 });
+  assert.deepEqual(end, { name: SESSION[3], ...session });
   assertIncludes(open, { name: CONNECTION[0], tunnel });
   const [told] = it.eventLog.all('connection');
   const { connectionId, state, linger, ...rest } = open.connection;

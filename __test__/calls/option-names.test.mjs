@@ -51,7 +51,7 @@ test('an option that does not exist gives one warning with the nearest name', as
     reconect: 'reconnect',
     local: 'localHost',
     passphrases: 'passphrase',
-    debug: undefined,
+    verbose: undefined,
     x: undefined,
   };
   const names = Object.keys(CLOSE);

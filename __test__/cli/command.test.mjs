@@ -424,6 +424,7 @@ test('-v, -vv and -vvv print more', async (t) => {
   (await client(t, Number(port))).end();
   await child.says('stderr', /^debug2: channel 1: 0 bytes up, 0 down/m);
   assert.match(child.stderr, /^debug1: Connecting to 127\.0\.0\.1 port \d+\.$/m);
+  assert.match(child.stderr, /^debug1: session 1: 127\.0\.0\.1:\d+: authentication: accepted, publickey /m);
   assert.match(child.stderr, /^debug1: channel 1: free \(OK, graceful\)$/m);
   child.signal('SIGTERM');
   assert.equal(await child.exit, 0);

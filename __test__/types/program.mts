@@ -72,6 +72,7 @@ const options: SSHTunnelOptions = {
   windowLimit: 2 ** 24,
   memoryLimit: 2 ** 30,
   sessions: 4,
+  debug: (line) => console.error(line.toUpperCase()),
 };
 const ways: SSHTunnelOptions['sessions'][] = ['auto', {}, { max: 8, connectionsEach: 32 }, undefined];
 // @ts-expect-error: no other word
@@ -161,6 +162,8 @@ export async function main(): Promise<void> {
   const lost: SSHTunnelChannels['sshtunnel.session.lost'] = {
     tunnel,
     sessionId: 1,
+    host: 'ssh.example.org',
+    port: 22,
     error: new Error() as SSHTunnelError,
   };
   // @ts-expect-error messages are frozen

@@ -108,6 +108,7 @@ async function readSsh(options) {
     port,
     user,
     username,
+    debug,
   } = options;
   /** @type {Record<string, unknown>} */
   const server = {
@@ -119,6 +120,8 @@ async function readSsh(options) {
     forceIPv4: Boolean(forceIPv4),
     forceIPv6: Boolean(forceIPv6 && !forceIPv4),
   };
+  // As in ssh2, anything else than a function is ignored.
+  if (typeof debug === 'function') server.debug = debug;
   if (isThere(algorithms)) server.algorithms = readAlgorithms(algorithms, 'sshOptions.algorithms');
   for (const name of NUMBERS) if (typeof server[name] === 'string') server[name] = readNumber(server[name]);
   if (isThere(server.agent)) server.agent = agentPath(server.agent, 'sshOptions.agent');

@@ -21,7 +21,7 @@ const OPTIONS = {
   SSHTunnel: [
     ...SERVER,
     ...`
-      connectionAttempts forceIPv4 forceIPv6 forwardHost forwardPort idleTimeout jump keepAlive linger localAddress
+      connectionAttempts debug forceIPv4 forceIPv6 forwardHost forwardPort idleTimeout jump keepAlive linger localAddress
       localHost localPort maxConnections memoryLimit readyTimeout reconnect reusePort sessions signal tryKeyboard
       windowLimit
     `.match(/\S+/g),

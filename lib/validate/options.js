@@ -13,6 +13,7 @@ const {
   MAX_MILLISECONDS,
   READY_TIMEOUT,
   checkBoolean,
+  checkFunction,
   checkInteger,
   checkMaxConnections,
   checkMilliseconds,
@@ -79,8 +80,9 @@ function checkWindows({ windowLimit, memoryLimit }) {
 
 /**
  * Checks the constructor's options, and warns of unknown names.
- * @returns {{ native: object, servers: { hostVerifier?: Function, asks: any }[], interactive: boolean, sock?: object,
- *   signal?: AbortSignal, wipe: () => void }}
+ * @returns {{ native: object, server: { host: string, port: number },
+ *   servers: { hostVerifier?: Function, asks: any }[], interactive: boolean, sock?: object, signal?: AbortSignal,
+ *   debug?: (line: string) => void, wipe: () => void }}
  *   native: as the addon takes them; servers: the jump hosts and, last, the server; wipe: to be called when the addon has
  *   taken them
  */
@@ -152,12 +154,15 @@ function readOptions(options, copies) {
     );
   const { tryKeyboard, authHandler } = server.native;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
+  const { host, port } = server.native;
   return {
     native,
+    server: { host, port },
     servers,
     interactive,
     sock: servers[0].sock,
     signal: checkSignal(options.signal, 'options.signal'),
+    debug: options.debug === undefined ? undefined : checkFunction(options.debug, 'options.debug'),
   };
 }
 

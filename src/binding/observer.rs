@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use napi::bindgen_prelude::{Either10, FnArgs, Undefined};
+use napi::bindgen_prelude::{Either11, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
@@ -15,12 +15,15 @@ use crate::binding::streams::StreamWaker;
 use crate::binding::types::inquiry::Inquiry as NativeInquiry;
 use crate::binding::types::stats::{Stats, milliseconds};
 use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
-use crate::session::{HostKeyInfo, Inquiry, Responses};
+use crate::session::{HostKeyInfo, Inquiry, LogSink, Responses};
 use crate::tunnel::{self, Answer, DIAL_FORWARD, Event, Observer, SessionStep};
 
 /// Messages in the queue above which the tunnel accepts no connections, which would add more. Each has
 /// some hundred bytes.
 const MAX_WAITING: usize = 4096;
+
+/// Messages in the queue above which lines of the log are left out, so that they do not delay events.
+const MAX_WAITING_LINES: usize = MAX_WAITING / 2;
 
 /// The kind of a message.
 #[napi]
@@ -64,10 +67,12 @@ pub enum Kind {
     Banner,
     /// There may be something to read from stream `number`, or room to write.
     Woken,
+    /// The payload is a line of the log.
+    Log,
 }
 
 /// The payload of a message.
-pub type Payload = Either10<
+pub type Payload = Either11<
     Undefined,
     f64,
     Vec<ConnectionInfo>,
@@ -78,6 +83,7 @@ pub type Payload = Either10<
     ForwardInfo,
     Stats,
     Banner,
+    String,
 >;
 
 /// A message: one call of JavaScript's `dispatch`.
@@ -99,14 +105,14 @@ impl Message {
     /// A stream is ready for JavaScript.
     pub(crate) fn woken(waker: Arc<StreamWaker>) -> Self {
         let number = waker.stream().into();
-        Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either10::A(())) }
+        Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either11::A(())) }
     }
 
     /// The outcome of a call.
     pub(crate) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
-            Err(failure) => (Some(failure), Either10::A(())),
+            Err(failure) => (Some(failure), Either11::A(())),
         };
         Self { failure, ..Self::new(handle, Kind::Reply, call, payload) }
     }
@@ -133,6 +139,8 @@ pub struct JsObserver {
     blocked: AtomicBool,
     /// Whether a question could not be asked because of that.
     deadlock: AtomicBool,
+    /// Lines of the log that were left out since the last one.
+    left_out: AtomicU32,
     questions: Mutex<Questions>,
 }
 
@@ -163,6 +171,7 @@ impl JsObserver {
             life: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             deadlock: AtomicBool::new(false),
+            left_out: AtomicU32::new(0),
             questions: Mutex::default(),
         }
     }
@@ -244,10 +253,10 @@ impl JsObserver {
     /// Sends the step of a session, if JavaScript follows it.
     fn send_session(&self, number: u32, step: SessionStep) {
         let (kind, payload, error) = match step {
-            SessionStep::Started => (Kind::SessionStarted, Either10::A(()), None),
-            SessionStep::Ready(time) => (Kind::SessionReady, Either10::B(milliseconds(time)), None),
-            SessionStep::Lost(error) => (Kind::SessionLost, Either10::A(()), Some(error)),
-            SessionStep::Ended(error) => (Kind::SessionEnded, Either10::A(()), error),
+            SessionStep::Started => (Kind::SessionStarted, Either11::A(()), None),
+            SessionStep::Ready(time) => (Kind::SessionReady, Either11::B(milliseconds(time)), None),
+            SessionStep::Lost(error) => (Kind::SessionLost, Either11::A(()), Some(error)),
+            SessionStep::Ended(error) => (Kind::SessionEnded, Either11::A(()), error),
         };
         if !self.is_followed(kind) {
             return;
@@ -268,45 +277,64 @@ impl JsObserver {
     }
 }
 
+impl LogSink for JsObserver {
+    fn is_on(&self) -> bool {
+        self.is_followed(Kind::Log)
+    }
+
+    fn line(&self, line: String) {
+        if self.link.waiting() >= MAX_WAITING_LINES {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            let notice = format!("{left_out} lines are left out here: the event loop is too slow");
+            self.send(Kind::Log, 0.0, Either11::K(notice));
+        }
+        self.send(Kind::Log, 0.0, Either11::K(line));
+    }
+}
+
 impl Observer for JsObserver {
     fn event(&self, event: Event) {
         match event {
             Event::Banner(banner) => {
                 if self.is_followed(Kind::Banner) {
-                    self.send(Kind::Banner, 0.0, Either10::J(banner.into()));
+                    self.send(Kind::Banner, 0.0, Either11::J(banner.into()));
                 }
             }
-            Event::Ready => self.send(Kind::Ready, self.turn(true), Either10::A(())),
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either11::A(())),
             Event::Session { number, step } => self.send_session(number, step),
-            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either10::A(())),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either11::A(())),
             Event::ConnectionRequest(request) => {
                 lock(&self.questions).requests.insert(request.info.id, request.answer);
-                self.send(Kind::ConnectionRequest, 0.0, Either10::D((&request.info).into()));
+                self.send(Kind::ConnectionRequest, 0.0, Either11::D((&request.info).into()));
             }
             Event::Connection(info) => {
                 if info.forward == DIAL_FORWARD || self.is_followed(Kind::Connection) {
-                    self.send(Kind::Connection, 0.0, Either10::D((&info).into()));
+                    self.send(Kind::Connection, 0.0, Either11::D((&info).into()));
                 }
             }
             Event::Disconnected(end) => {
                 let asked = lock(&self.questions).requests.remove(&end.id);
                 drop(asked);
                 if end.forward == DIAL_FORWARD || self.is_followed(Kind::Disconnected) {
-                    self.send(Kind::Disconnected, 0.0, Either10::E(end.into()));
+                    self.send(Kind::Disconnected, 0.0, Either11::E(end.into()));
                 }
             }
             Event::Reconnecting { attempt, delay, error } => {
-                let delay = Either10::B(delay.as_millis() as f64);
+                let delay = Either11::B(delay.as_millis() as f64);
                 self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
             Event::SessionError(error) => {
-                self.send_failure(Kind::SessionError, 0.0, &error, Either10::A(()));
+                self.send_failure(Kind::SessionError, 0.0, &error, Either11::A(()));
             }
             Event::ForwardError(id, error) => {
-                self.send_failure(Kind::ForwardError, id as f64, &error, Either10::A(()));
+                self.send_failure(Kind::ForwardError, id as f64, &error, Either11::A(()));
             }
-            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either10::A(())),
-            Event::Close => self.send(Kind::Close, self.turn(false), Either10::A(())),
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either11::A(())),
+            Event::Close => self.send(Kind::Close, self.turn(false), Either11::A(())),
         }
     }
 
@@ -325,7 +353,7 @@ impl Observer for JsObserver {
             return;
         }
         let question = self.ask_about_key(answer);
-        self.send(Kind::HostKey, question, Either10::F(key.into()));
+        self.send(Kind::HostKey, question, Either11::F(key.into()));
     }
 
     fn answer(&self, inquiry: Inquiry, answer: oneshot::Sender<Responses>) {
@@ -338,6 +366,6 @@ impl Observer for JsObserver {
         let number = questions.next();
         questions.inquiries.insert(number, answer);
         drop(questions);
-        self.send(Kind::Inquiry, number.into(), Either10::G(inquiry.into()));
+        self.send(Kind::Inquiry, number.into(), Either11::G(inquiry.into()));
     }
 }

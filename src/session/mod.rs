@@ -16,7 +16,7 @@ mod fixtures;
 mod host_key;
 mod pump;
 
-pub use ssh_proto::{AuthMethod, Prompt, Prompts};
+pub use ssh_proto::{AuthMethod, Log, LogSink, Prompt, Prompts};
 
 pub use auth::credentials::Credentials;
 pub use auth::encrypted_secret::EncryptedSecret;
@@ -36,7 +36,7 @@ pub use host_key::trust::{HostKeyInfo, Strictness, Trust};
 pub use host_key::verify::HostKeyDecision;
 
 pub(crate) use backoff::{Attempt, Backoff};
-pub(crate) use connect::establish::connect;
+pub(crate) use connect::establish::{Callbacks, connect};
 pub(crate) use connect::happy_eyeballs::dial;
 pub(crate) use connection::{BULK, FINAL_BRIDGE_TIMEOUT, OpenEarly, Session, TimeoutGate};
 pub(crate) use error::open_code;

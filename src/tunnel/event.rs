@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::net::linger::Linger;
-use crate::session::{Banner, HostKeyInfo, Inquiry, Responses};
+use crate::session::{Banner, HostKeyInfo, Inquiry, LogSink, Responses};
 use crate::tunnel::{Endpoint, Error};
 
-/// Receives the events and questions of a tunnel. Called on the runtime's threads; must return at
-/// once.
-pub trait Observer: Send + Sync + 'static {
+/// Receives the events and questions of a tunnel, and the lines of its log. Called on the runtime's
+/// threads; must return at once.
+pub trait Observer: LogSink + 'static {
     /// Receives an event. The events of one tunnel arrive in order.
     fn event(&self, event: Event);
 
@@ -74,6 +74,29 @@ pub enum Event {
     Close,
 }
 
+impl Event {
+    /// Describes the event for the log; `None` for one that is there already, or that concerns a
+    /// single connection.
+    pub(crate) fn describe(&self) -> Option<String> {
+        Some(match self {
+            Event::Session { number, step } => format!("session {number}: {step}"),
+            Event::Listening(endpoint) => format!("listens on {endpoint}"),
+            Event::Reconnecting { attempt, delay, error } => {
+                format!("reconnect: attempt {attempt} in {} ms: {error}", delay.as_millis())
+            }
+            Event::SessionError(error) => format!("continues with other sessions: {error}"),
+            Event::ForwardError(id, error) => format!("forward {id}: {error}"),
+            Event::Error(error) => format!("failed: {error}"),
+            Event::Close => "closed".to_owned(),
+            Event::Banner(_)
+            | Event::Ready
+            | Event::ConnectionRequest(_)
+            | Event::Connection(_)
+            | Event::Disconnected(_) => return None,
+        })
+    }
+}
+
 /// A step of a session. The last one is always [`SessionStep::Ended`].
 #[derive(Debug)]
 pub enum SessionStep {
@@ -85,6 +108,18 @@ pub enum SessionStep {
     Lost(Error),
     /// The session has ended, with an error if it failed or was lost.
     Ended(Option<Error>),
+}
+
+impl fmt::Display for SessionStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SessionStep::Started => f.write_str("started"),
+            SessionStep::Ready(time) => write!(f, "ready after {} ms", time.as_millis()),
+            SessionStep::Lost(error) => write!(f, "disconnected: {error}"),
+            SessionStep::Ended(Some(error)) => write!(f, "ended: {error}"),
+            SessionStep::Ended(None) => f.write_str("ended"),
+        }
+    }
 }
 
 /// A connection that waits to be accepted or rejected.

@@ -9,6 +9,7 @@
 //! - `userauth`: authentication of the user (RFC 4252); [`agent`]: messages to an SSH agent.
 //! - `connection`: channels, flow control, global requests and remote forwards (RFC 4254).
 //! - [`key`]: private keys, host keys, certificates and signatures.
+//! - `log`: what a session does, a line an event.
 //! - `server_text`, `text`: text of the server, made printable.
 //! - `wire`, `message`: the encoding of values and the numbers of messages (RFC 4250, 4251).
 
@@ -21,6 +22,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod key;
+mod log;
 mod message;
 mod server_text;
 mod text;
@@ -35,6 +37,7 @@ pub use connection::host_key_update::HostKeys;
 pub use connection::receive_window::Windows;
 pub use connection::remote_forward::{ForwardEvent, ForwardId, ListenAddr};
 pub use error::{AuthFailure, Error};
+pub use log::{Log, LogSink};
 pub use message::{DisconnectReason, OpenFailure};
 pub use text::{one_line, tail};
 pub use transport::{AlgorithmError, AlgorithmKind, Algorithms, KnownKeys, Selection};

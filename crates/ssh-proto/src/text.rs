@@ -5,6 +5,8 @@
 
 /// Maximum bytes of a line: enough for a sentence, too little to flood a log.
 const MAX_LINE: usize = 256;
+/// Maximum bytes of a line of the log, which may list algorithms.
+const MAX_LOG_LINE: usize = 1024;
 /// Maximum bytes of a name; names of algorithms have at most 64 (RFC 4251 section 6).
 const MAX_NAME: usize = 64;
 
@@ -17,6 +19,11 @@ pub fn one_line(text: &[u8]) -> String {
 /// Returns a name, such as an algorithm's, like [`one_line`] but shorter.
 pub(crate) fn name(text: &[u8]) -> String {
     bounded(text, MAX_NAME)
+}
+
+/// Returns a line of the log like [`one_line`] but longer.
+pub(crate) fn log_line(text: &str) -> String {
+    bounded(text.as_bytes(), MAX_LOG_LINE)
 }
 
 /// Returns the text with its lines and tabs, unbounded; otherwise like [`one_line`]. Every kind of line

@@ -149,6 +149,7 @@ class Connector {
     // The tunnel's own deadline does not stand still while the user is asked.
     if (limit !== undefined && asks)
       options.readyTimeout = Math.min(limit + this.#settings.userTimeout, MAX_MILLISECONDS);
+    if (this.#messages.shows('DEBUG1')) options.debug = (line) => this.#messages.debug(1, line);
     /** @type {any} the class has its calls by a table */
     let tunnel;
     try {

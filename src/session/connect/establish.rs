@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use ssh_proto::agent;
 use ssh_proto::key::HostKey;
-use ssh_proto::{AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Setup, Windows};
+use ssh_proto::{
+    AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Log, Setup, Windows,
+};
 use tokio::select;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -32,6 +34,16 @@ pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Syn
 /// Passes a banner to the application; returns at once.
 pub(crate) type Show = dyn Fn(Banner) + Send + Sync;
 
+/// What a session needs from the application while it connects.
+#[derive(Clone)]
+pub(crate) struct Callbacks {
+    pub(crate) verify: Arc<Verify>,
+    pub(crate) prompt: Arc<Prompting>,
+    pub(crate) show: Arc<Show>,
+    /// Log of the session, for all servers on the route.
+    pub(crate) log: Log,
+}
+
 /// Connects to the server and authenticates, within the target's `ready_timeout`.
 ///
 /// Nothing about the user is sent before the host key is accepted. Dropping the future closes the
@@ -39,16 +51,13 @@ pub(crate) type Show = dyn Fn(Banner) + Send + Sync;
 pub(crate) async fn connect(
     target: Arc<Target>,
     windows: Windows,
-    verify: Arc<Verify>,
-    prompt: Arc<Prompting>,
-    show: Arc<Show>,
+    callbacks: Callbacks,
     open_early: Arc<OpenEarly>,
     bridges: CutoffWatch,
 ) -> Result<Session, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
-    let connector =
-        Connector { deadline, target, windows, verify, prompt, show, open_early, bridges };
+    let connector = Connector { deadline, target, windows, callbacks, open_early, bridges };
     let mut session = connect_session(connector).await?;
     session.connect_time = begun.elapsed();
     Ok(session)
@@ -83,6 +92,7 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
         rekey: connector.target.rekey,
         windows: connector.windows,
         reply_timeout: connector.target.ready_timeout,
+        log: connector.server_log(),
         ..Setup::new(credentials)
     };
     let is_local = stream.is_local();
@@ -101,9 +111,7 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
 struct Connector<'a> {
     target: Arc<Target>,
     windows: Windows,
-    verify: Arc<Verify>,
-    prompt: Arc<Prompting>,
-    show: Arc<Show>,
+    callbacks: Callbacks,
     open_early: Arc<OpenEarly>,
     deadline: &'a mut Deadline,
     /// Cutoff for the bridges of the route.
@@ -125,19 +133,39 @@ impl Connector<'_> {
         })
     }
 
+    /// Returns the log about this server.
+    fn server_log(&self) -> Log {
+        let server = host_and_port(&self.target.host, self.target.port);
+        self.callbacks.log.within(&format!("{server}: "))
+    }
+
     /// Connects the stream.
     async fn connect_stream(&mut self) -> Result<Stream, Error> {
         let target = self.target.clone();
         let Target { host, port, route, .. } = &*target;
         match route {
             Route::Direct(dialing) => {
+                let log = self.server_log();
+                log.write(|| "connects");
                 let dialed = self.within("a connection", dial(host, *port, dialing)).await?;
-                dialed.map(Stream::from)
+                let stream = dialed?;
+                log.write(|| match (stream.local_addr(), stream.peer_addr()) {
+                    (Ok(local), Ok(remote)) => format!("connected to {remote} from {local}"),
+                    _ => "connected".to_owned(),
+                });
+                Ok(stream.into())
             }
-            Route::Command(command) => command.start(self.bridges.clone()),
-            Route::Sock(sock) => sock.take(),
+            Route::Command(command) => {
+                self.server_log().write(|| "starts the proxy command");
+                command.start(self.bridges.clone())
+            }
+            Route::Sock(sock) => {
+                self.server_log().write(|| "uses the stream of the application");
+                sock.take()
+            }
             Route::Jump(hop) => {
                 let address = host_and_port(&hop.host, hop.port);
+                self.server_log().write(|| format!("connects through the jump host {address}"));
                 let to = target.clone();
                 let open_early = move |client: &mut Client| {
                     vec![(jump::CHANNEL, jump::open(client, &to.host, to.port))]
@@ -146,9 +174,7 @@ impl Connector<'_> {
                 let connector = Connector {
                     target: hop.clone(),
                     windows: hop.windows,
-                    verify: self.verify.clone(),
-                    prompt: self.prompt.clone(),
-                    show: self.show.clone(),
+                    callbacks: self.callbacks.clone(),
                     open_early: Arc::new(open_early),
                     deadline: self.deadline,
                     bridges: self.bridges.clone(),
@@ -195,7 +221,8 @@ impl Connector<'_> {
     /// `is_local`: the server is at a loopback address.
     async fn run(&mut self, session: &mut Session, is_local: bool) -> Result<(), Error> {
         let agent = self.target.credentials.agent.clone();
-        let mut responder = Responder::new(agent, self.prompt.clone(), self.target.hop);
+        let prompt = self.callbacks.prompt.clone();
+        let mut responder = Responder::new(agent, prompt, self.target.hop);
         loop {
             while let Some(event) = session.client.next_event()? {
                 match event {
@@ -211,7 +238,7 @@ impl Connector<'_> {
                         session.open_early(&*self.open_early);
                         session.client.trust(true)?;
                     }
-                    Event::Banner(banner) => (self.show)(Banner {
+                    Event::Banner(banner) => (self.callbacks.show)(Banner {
                         host: self.target.host.clone(),
                         port: self.target.port,
                         message: banner.message,
@@ -293,6 +320,11 @@ impl Connector<'_> {
             key: plain.blob().to_vec(),
             fingerprint: plain.fingerprint(),
         };
+        let log = self.server_log();
+        let (key_type, fingerprint) = (info.key_type.clone(), info.fingerprint.clone());
+        let note = |decision: &str| {
+            log.write(|| format!("host key: {key_type} {fingerprint}, {decision}"));
+        };
         let verified = self.with_files(step, move |trust, host, port| {
             let decision = if is_local {
                 trust.verify_local(host, port, &key)?
@@ -303,9 +335,18 @@ impl Connector<'_> {
         });
         let (decision, known) = verified.await?;
         let remember = match decision {
-            HostKeyDecision::Trusted => return Ok(known),
-            HostKeyDecision::Refused(refusal) => return Err(Error::HostKey(refusal)),
-            HostKeyDecision::Accepted { remember } => remember,
+            HostKeyDecision::Trusted => {
+                note("trusted");
+                return Ok(known);
+            }
+            HostKeyDecision::Refused(refusal) => {
+                note("refused");
+                return Err(Error::HostKey(refusal));
+            }
+            HostKeyDecision::Accepted { remember } => {
+                note("unknown, accepted");
+                remember
+            }
             HostKeyDecision::Ask { remember } => {
                 let refused = Error::HostKey(Box::new(HostKeyRefusal {
                     reason: HostKeyReason::Rejected,
@@ -318,8 +359,10 @@ impl Connector<'_> {
                     line: None,
                 }));
                 let (sender, answer) = oneshot::channel();
-                (self.verify)(info, sender);
+                note("unknown, hostVerifier is asked");
+                (self.callbacks.verify)(info, sender);
                 let trusted = self.within(step, answer).await?.unwrap_or(false);
+                note(if trusted { "accepted by hostVerifier" } else { "refused by hostVerifier" });
                 if !trusted {
                     return Err(refused);
                 }

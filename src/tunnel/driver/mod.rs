@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender};
 
-use crate::session::{self, Session};
+use crate::session::{self, Log, Session};
 use crate::tunnel::driver::commands::{Command, Operations};
 use crate::tunnel::driver::counters::Counters;
 use crate::tunnel::driver::reconnect::{EarlyConnections, Reconnecter};
@@ -48,6 +48,7 @@ pub(crate) struct Driver {
     config: Arc<Config>,
     shared: Arc<Shared>,
     observer: Arc<dyn Observer>,
+    log: Log,
     commands: UnboundedReceiver<Command>,
     /// For answers that return as commands.
     sender: WeakUnboundedSender<Command>,
@@ -90,6 +91,7 @@ impl Driver {
         Self {
             forwards: Forwards::new(shared.clone(), config.reuse_port, config.target.ready_timeout),
             shared,
+            log: Log::new(observer.clone(), ""),
             observer,
             commands,
             sender,
@@ -169,6 +171,11 @@ impl Driver {
     /// Reports an event. Who hears of it finds the state that belongs to it.
     fn emit(&self, event: Event) {
         self.shared.set_state(self.state(), 0);
+        if self.log.is_on()
+            && let Some(line) = event.describe()
+        {
+            self.log.write(|| line);
+        }
         self.observer.event(event);
     }
 

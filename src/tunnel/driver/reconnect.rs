@@ -6,7 +6,7 @@ use std::time::Instant;
 use ssh_proto::Windows;
 
 use crate::runtime::cutoff::CutoffWatch;
-use crate::session::{self, Attempt, Backoff, OpenEarly, Reconnect, Session};
+use crate::session::{self, Attempt, Backoff, Callbacks, Log, OpenEarly, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::{ChannelRequest, PendingConnection};
 use crate::tunnel::connection::state::State;
@@ -134,6 +134,7 @@ pub(crate) fn connect_session(
     observer: &Arc<dyn Observer>,
     early: &EarlyConnections,
     limit: CutoffWatch,
+    log: Log,
 ) -> impl Future<Output = Result<Session, session::Error>> + Send + use<> {
     let verifier = observer.clone();
     let verify = Arc::new(move |key, answer| verifier.verify_host_key(key, answer));
@@ -141,7 +142,8 @@ pub(crate) fn connect_session(
     let prompt = Arc::new(move |inquiry, answer| responder.answer(inquiry, answer));
     let receiver = observer.clone();
     let show = Arc::new(move |banner| receiver.event(Event::Banner(banner)));
-    session::connect(config.target.clone(), windows, verify, prompt, show, early.opener(), limit)
+    let callbacks = Callbacks { verify, prompt, show, log };
+    session::connect(config.target.clone(), windows, callbacks, early.opener(), limit)
 }
 
 impl Driver {
@@ -151,7 +153,8 @@ impl Driver {
             if self.reconnecter.begin() {
                 self.counters.reconnecting();
             }
-            self.session_id = Some(self.begin_session());
+            let id = self.begin_session();
+            self.session_id = Some(id);
             let limit = self.worker.transport_limit();
             self.early = EarlyConnections::default();
             // Several sessions share the connections once they are up.
@@ -164,7 +167,8 @@ impl Driver {
             }
             let windows = self.config.target.windows;
             let (config, observer) = (&self.config, &self.observer);
-            let connecting = connect_session(config, windows, observer, &self.early, limit);
+            let log = self.log.within(&format!("session {id}: "));
+            let connecting = connect_session(config, windows, observer, &self.early, limit, log);
             self.connecting = Some(Box::pin(connecting));
         }
     }

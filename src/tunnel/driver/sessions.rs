@@ -131,7 +131,8 @@ impl Driver {
         }
         let (config, observer) = (&self.config, &self.observer);
         let early = EarlyConnections::default();
-        pool.connect(id, connect_session(config, windows, observer, &early, limit), now);
+        let log = self.log.within(&format!("session {id}: "));
+        pool.connect(id, connect_session(config, windows, observer, &early, limit, log), now);
     }
 
     /// Returns whether new connections wait for a further session.

@@ -23,6 +23,7 @@ impl Client {
         originator_port: u16,
     ) -> ChannelId {
         let (channel, payload) = self.channels.open(host, port, originator, originator_port);
+        self.log.write(|| format!("channel {channel}: opens to {host} port {port}"));
         self.open(channel, &payload, host.len().max(originator.len()));
         channel
     }
@@ -31,6 +32,7 @@ impl Client {
     /// too long fails as above.
     pub fn open_direct_streamlocal(&mut self, path: &str) -> ChannelId {
         let (channel, payload) = self.channels.open_streamlocal(path);
+        self.log.write(|| format!("channel {channel}: opens to {path}"));
         self.open(channel, &payload, path.len());
         channel
     }

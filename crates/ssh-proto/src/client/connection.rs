@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::{Client, Event};
 use crate::Error;
+use crate::connection::channel::ChannelId;
 use crate::connection::channels::{Confirmation, channel_message};
 use crate::connection::host_key_update::ANNOUNCEMENT;
 use crate::message::{
@@ -52,12 +53,18 @@ impl Client {
         reader.byte()?;
         match number {
             CHANNEL_OPEN_CONFIRMATION => match self.channels.confirmed(&mut reader)? {
-                (channel, Confirmation::Opened) => return Ok(Some(Event::Opened(channel))),
+                (channel, Confirmation::Opened) => {
+                    self.log.write(|| format!("channel {channel}: open"));
+                    return Ok(Some(Event::Opened(channel)));
+                }
                 (_, Confirmation::Abandoned(close)) => self.send(&close),
             },
             CHANNEL_OPEN_FAILURE => {
                 let (channel, reason) = self.channels.open_failed(&mut reader)?;
                 let description = one_line(reader.string()?);
+                if let Some(reason) = reason {
+                    self.log_refusal(channel, reason, &description);
+                }
                 return Ok(reason.map(|reason| Event::OpenFailed { channel, reason, description }));
             }
             CHANNEL_EXTENDED_DATA => {
@@ -113,7 +120,13 @@ impl Client {
         let (channel, is_wanted) = self.channels.unimplemented(sequence)?;
         let description = "the server does not implement it".to_owned();
         let reason = OpenFailure::UnknownChannelType;
+        self.log_refusal(channel, reason, &description);
         is_wanted.then_some(Event::OpenFailed { channel, reason, description })
+    }
+
+    fn log_refusal(&self, channel: ChannelId, reason: OpenFailure, description: &str) {
+        let text = reason.text();
+        self.log.write(|| format!("channel {channel}: refused, {text}: {description}"));
     }
 
     /// Sends a reply to the server.

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{Client, Event};
 use crate::connection::global_request::{Finished, Kind, RequestError};
 use crate::connection::host_key_update::HostKeyUpdate;
-use crate::connection::remote_forward::cancel_message;
+use crate::connection::remote_forward::{ForwardEvent, cancel_message};
 use crate::wire::Reader;
 
 impl Client {
@@ -105,7 +105,16 @@ impl Client {
     /// Tells the forward or the update of host keys that the request of this number was about.
     fn finish_subject(&mut self, number: u64, reply: Result<Reader<'_>, RequestError>) {
         let event = match self.forwards.replied(number, reply, &mut self.requests) {
-            Some((id, event)) => Some(Event::Forward(id, event)),
+            Some((id, event)) => {
+                self.log.write(|| match &event {
+                    ForwardEvent::Listening { port } => {
+                        format!("remote forward: the server listens on port {port}")
+                    }
+                    ForwardEvent::Failed(error) => format!("remote forward: refused, {error:?}"),
+                    other => format!("remote forward: {other:?}"),
+                });
+                Some(Event::Forward(id, event))
+            }
             None => {
                 let session = self.keys.session();
                 self.host_keys.replied(number, reply.ok(), session).map(Event::HostKeys)

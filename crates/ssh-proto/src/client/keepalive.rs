@@ -63,6 +63,11 @@ impl KeepaliveTimer {
         self.received
     }
 
+    /// Returns how many keepalives were sent since bytes were last received.
+    pub(crate) fn sent(&self) -> u32 {
+        self.sent
+    }
+
     /// Returns when [`KeepaliveTimer::expired`] is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.since?.checked_add(self.keepalive?.interval)

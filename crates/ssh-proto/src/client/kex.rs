@@ -181,6 +181,12 @@ impl Client {
         let cookie = self.keys.random();
         let ours = self.keys.offer.payload(cookie, self.keys.session.is_none());
         self.outbound.packet(&ours);
+        if self.keys.has_session() {
+            self.log.write(|| {
+                let (sent, received) = (self.outbound.volume().bytes, self.inbound.volume().bytes);
+                format!("rekey: begins after {sent} bytes sent and {received} received")
+            });
+        }
         self.keys.stage = Stage::Started { ours };
     }
 
@@ -208,7 +214,11 @@ impl Client {
     pub(super) fn message(&mut self, number: u8, payload: &[u8]) -> Result<Option<Event>, Error> {
         match number {
             DISCONNECT => Err(self.disconnected(payload)?),
-            IGNORE | DEBUG => Ok(None),
+            IGNORE => Ok(None),
+            DEBUG => {
+                self.log_remote(payload);
+                Ok(None)
+            }
             UNIMPLEMENTED => Ok(self.unimplemented(&mut Reader::new(&payload[1..]))),
             KEXINIT => self.kexinit(payload).map(|()| None),
             KEX_ECDH_INIT..USERAUTH_REQUEST if self.keys.is_agreeing() => self.kex_method(payload),
@@ -248,6 +258,7 @@ impl Client {
             }
         }
         algorithms.strict = self.keys.strict;
+        self.log.write(|| &algorithms);
         let key_bits = algorithms.to_server.key_bits().max(algorithms.to_client.key_bits());
         let exchange = Exchange::new(algorithms.kex, key_bits, &mut self.keys.random);
         self.outbound.packet(&exchange.init());
@@ -324,6 +335,7 @@ impl Client {
         };
         self.inbound.rekey(opener, compression, self.keys.strict);
         self.rekey.renewed(self.keepalive.last_received());
+        self.log.write(|| "key exchange done: new keys in both directions");
         if matches!(self.phase, Phase::Handshake) {
             self.phase = Phase::Authenticating;
             return Ok(None);
@@ -338,10 +350,21 @@ impl Client {
         for _ in 0..count {
             let (name, value) = (reader.string()?, reader.string()?);
             if name == b"server-sig-algs" {
-                self.auth.set_signature_algorithms(&String::from_utf8_lossy(value));
+                let names = String::from_utf8_lossy(value);
+                self.log.write(|| format!("the server accepts signatures with {names}"));
+                self.auth.set_signature_algorithms(&names);
             }
         }
         Ok(())
+    }
+
+    /// Logs SSH_MSG_DEBUG: `boolean always display, string message, string language tag`.
+    fn log_remote(&self, payload: &[u8]) {
+        let mut reader = Reader::new(payload);
+        let text = reader.byte().and_then(|_| reader.boolean()).and_then(|_| reader.string());
+        if let Ok(text) = text {
+            self.log.write(|| format!("the server says: {}", one_line(text)));
+        }
     }
 
     fn disconnected(&mut self, payload: &[u8]) -> Result<Error, Error> {

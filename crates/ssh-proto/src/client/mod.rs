@@ -39,7 +39,6 @@ use std::time::Instant;
 
 use zeroize::Zeroizing;
 
-use crate::Error;
 use crate::connection::channel::ChannelId;
 use crate::connection::channels::Channels;
 use crate::connection::global_request::GlobalRequests;
@@ -53,6 +52,7 @@ use crate::text::one_line;
 use crate::transport::{Identification, Inbound, Offer, Outbound};
 use crate::userauth::Auth;
 use crate::wire::{MAX_NAME, Writer, message};
+use crate::{Error, Log};
 use early::EarlyOpens;
 use keepalive::KeepaliveTimer;
 use kex::Keys;
@@ -112,6 +112,7 @@ pub struct Client {
     events: VecDeque<Result<Event, Error>>,
     /// Channels whose CHANNEL_OPEN is not sent, because a name is too long.
     unsent: VecDeque<ChannelId>,
+    log: Log,
 }
 
 impl Client {
@@ -124,7 +125,7 @@ impl Client {
             inbound: Inbound::new(),
             outbound: Outbound::new(),
             keys: Keys::new(Box::new(random), offer),
-            auth: Auth::new(setup.credentials),
+            auth: Auth::new(setup.credentials).logging(setup.log.clone()),
             server_text: ServerText::default(),
             channels: Channels::new(setup.windows),
             requests: GlobalRequests::new(setup.reply_timeout),
@@ -138,6 +139,7 @@ impl Client {
             held_replies: 0,
             events: VecDeque::new(),
             unsent: VecDeque::new(),
+            log: setup.log,
         };
         client.outbound.raw(format!("{}\r\n", Identification::ours()).as_bytes());
         client.start_kex();
@@ -214,6 +216,7 @@ impl Client {
 
     /// Ends the session because of `error`, and tells the server where it would read it.
     fn fail(&mut self, error: &Error) {
+        self.log.write(|| error);
         let reason = error.reason().filter(|_| !matches!(self.phase, Phase::Identifying(_)));
         match reason {
             Some(reason) => self.disconnect(reason),
@@ -231,6 +234,9 @@ impl Client {
                         identification.read(self.inbound.unread(), &mut self.server_text)?;
                     self.inbound.skip(used);
                     let Some(version) = version else { return Ok(None) };
+                    self.log.write(|| {
+                        format!("version: server {version}, client {}", Identification::ours())
+                    });
                     self.keys.identified(version);
                     self.phase = Phase::Handshake;
                 }
@@ -317,6 +323,7 @@ impl Client {
         if matches!(self.phase, Phase::Over) {
             return;
         }
+        self.log.write(|| format!("disconnect: {}", reason.text()));
         self.phase = Phase::Over;
         self.events.clear();
         self.unsent.clear();

@@ -17,6 +17,7 @@ impl Client {
     /// [`ForwardEvent::Failed`] follows. An address that is too long for a message fails too. To be
     /// called after [`Event::Ready`].
     pub fn request_forward(&mut self, address: ListenAddr) -> ForwardId {
+        self.log.write(|| format!("remote forward: asks the server to listen on {address}"));
         let (id, event) = self.forwards.request(address, &mut self.requests);
         self.events.extend(event.map(|event| Ok(Event::Forward(id, event))));
         self.send_requests(self.keepalive.last_received());
@@ -60,6 +61,8 @@ impl Client {
         let remote = reader.uint32()?;
         let is_tcp = channel_type == b"forwarded-tcpip";
         if !is_tcp && channel_type != b"forwarded-streamlocal@openssh.com" {
+            self.log
+                .write(|| format!("channel of the server: rejected, {}", one_line(channel_type)));
             self.send_open_failure(remote, OpenFailure::AdministrativelyProhibited);
             return Ok(None);
         }
@@ -77,6 +80,10 @@ impl Client {
             self.forwards.by_path(address)
         };
         let Some(forward) = forward else {
+            self.log.write(|| {
+                let address = one_line(address);
+                format!("channel of the server: rejected, no forward for {address} port {port}")
+            });
             self.send_open_failure(remote, OpenFailure::AdministrativelyProhibited);
             return Ok(None);
         };
@@ -87,6 +94,12 @@ impl Client {
         let channel = self.channels.add_inbound(remote, window, max_packet)?;
         let originator = one_line(if is_tcp { originator } else { b"" });
         let originator_port = u16::try_from(originator_port).unwrap_or_default();
+        self.log.write(|| {
+            let to = one_line(address);
+            format!(
+                "channel {channel}: the server opens it for {to} port {port}, from {originator}"
+            )
+        });
         let event = ForwardEvent::InboundChannel { channel, originator, originator_port };
         Ok(Some(Event::Forward(forward, event)))
     }

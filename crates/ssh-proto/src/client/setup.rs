@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::keepalive::Keepalive;
 use super::rekey::Rekey;
+use crate::Log;
 use crate::connection::receive_window::Windows;
 use crate::transport::{Algorithms, KnownKeys};
 use crate::userauth::Credentials;
@@ -26,6 +27,8 @@ pub struct Setup {
     pub windows: Windows,
     /// How long the server may take to reply to a request to listen, or to stop listening.
     pub reply_timeout: Duration,
+    /// What the session does, a line an event.
+    pub log: Log,
 }
 
 /// As long as the tunnel gives everything else that the server has to reply to.
@@ -43,6 +46,7 @@ impl Setup {
             known_keys: KnownKeys::default(),
             windows: Windows::default(),
             reply_timeout: REPLY_TIMEOUT,
+            log: Log::default(),
         }
     }
 }

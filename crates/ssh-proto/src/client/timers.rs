@@ -38,7 +38,8 @@ impl Client {
         if !self.is_connected() {
             return Ok(());
         }
-        self.expire(now).inspect_err(|_| {
+        self.expire(now).inspect_err(|error| {
+            self.log.write(|| error);
             self.phase = Phase::Over;
             self.events.clear();
         })
@@ -48,6 +49,9 @@ impl Client {
         let released = self.channels.release(now);
         self.events.extend(released.into_iter().map(|channel| Ok(Event::Window(channel))));
         if self.keepalive.expired(now)? {
+            self.log.write(|| {
+                format!("keepalive: {} sent since the server was heard", self.keepalive.sent())
+            });
             self.send_keepalive(now);
         }
         self.expire_requests(now);

@@ -1,5 +1,7 @@
 //! One channel: its number, how far its opening and closing have come, and the server's window.
 
+use std::fmt;
+
 use super::interactive::Asker;
 use super::receive_share::Received;
 use super::receive_window::ReceiveWindow;
@@ -24,6 +26,12 @@ impl ChannelId {
     /// Returns a small number, usable as an index: the channels of a session are counted from 0.
     pub fn index(self) -> usize {
         self.number as usize
+    }
+}
+
+impl fmt::Display for ChannelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.number.fmt(f)
     }
 }
 

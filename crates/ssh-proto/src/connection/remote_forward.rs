@@ -1,6 +1,8 @@
 //! Remote forwards: ports and Unix sockets that the server listens on for us (RFC 4254 section 7;
 //! OpenSSH's PROTOCOL, section 2.4).
 
+use std::fmt;
+
 use super::channel::ChannelId;
 use super::global_request::{GlobalRequests, Kind, RequestError};
 use crate::message::GLOBAL_REQUEST;
@@ -19,6 +21,15 @@ pub enum ListenAddr {
     },
     /// A Unix socket, by its path.
     Unix(String),
+}
+
+impl fmt::Display for ListenAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddr::Tcp { host, port } => write!(f, "{host} port {port}"),
+            ListenAddr::Unix(path) => f.write_str(path),
+        }
+    }
 }
 
 impl ListenAddr {

@@ -94,6 +94,19 @@ impl ListedKey {
         Ok(Self { key_type: plain.to_owned(), blob, certificate, known: true })
     }
 
+    /// Returns the type and fingerprint of a key or certificate, for people. The fingerprint is that of
+    /// the key in the certificate, as `ssh-keygen -l` prints it.
+    pub fn describe(blob: &[u8]) -> String {
+        let key_type = Reader::new(blob).string().unwrap_or_default();
+        match Self::from_blob(key_type, blob) {
+            Ok(key) => {
+                let certified = if key.certificate { " certificate" } else { "" };
+                format!("{}{certified} {}", key.key_type, key.fingerprint())
+            }
+            Err(_) => format!("{} {}", text::name(key_type), fingerprint(blob)),
+        }
+    }
+
     /// Returns the two words of a key or certificate: `type base64`.
     pub fn line_of(blob: &[u8]) -> Option<String> {
         let name = Reader::new(blob).text().ok()?;

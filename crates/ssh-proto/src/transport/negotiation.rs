@@ -1,7 +1,9 @@
 //! KEXINIT: the algorithms of each side, and the choice between them (RFC 4253 section 7.1).
 
+use std::fmt;
+
 use super::algorithms::{AlgorithmKind, Algorithms};
-use super::cipher::{Cipher, Mac, Protection};
+use super::cipher::{Cipher, Mac, Protection, name_of};
 use super::compression::Compression;
 use super::kex::Kex;
 use crate::Error;
@@ -51,6 +53,8 @@ pub struct KnownKeys {
 #[derive(Clone, Debug)]
 pub(crate) struct Agreed {
     pub(crate) kex: Kex,
+    /// The name of `kex`, which has several.
+    pub(crate) kex_name: &'static str,
     pub(crate) host_key: &'static str,
     pub(crate) to_server: Protection,
     pub(crate) to_client: Protection,
@@ -60,6 +64,21 @@ pub(crate) struct Agreed {
     pub(crate) strict: bool,
     /// Whether the server's next packet is a wrong guess.
     pub(crate) wrong_guess: bool,
+}
+
+impl fmt::Display for Agreed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let strict = if self.strict { ", strict" } else { "" };
+        write!(f, "key exchange {}{strict}, host key {}", self.kex_name, self.host_key)?;
+        for (direction, protection, compression) in [
+            ("to the server", self.to_server, self.compression_to_server),
+            ("to the client", self.to_client, self.compression_to_client),
+        ] {
+            let compression = name_of(compression, &Compression::ALL);
+            write!(f, "; {direction} {protection}, compression {compression}")?;
+        }
+        Ok(())
+    }
 }
 
 /// The algorithms that we offer, the best of each kind first.
@@ -120,6 +139,7 @@ impl Offer {
         let right = (first(theirs.kex), first(theirs.host_key)) == best;
         Ok(Agreed {
             kex: named(kex, &Kex::ALL),
+            kex_name: kex,
             host_key,
             to_server,
             to_client,

@@ -1,11 +1,13 @@
 //! The attempts to authenticate, and their order.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::mem::take;
 use std::sync::Arc;
 
 use super::credentials::{AuthMethod, Credentials};
 use super::identity;
+use crate::key::ListedKey;
 
 /// A request that may authenticate the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,26 @@ impl KeyOffer {
             algorithm,
             better: better.replace(algorithm),
         })
+    }
+}
+
+/// The attempt for the log, with the key's fingerprint and source.
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(index, offer) => write!(f, "publickey {offer}, privateKey[{index}]"),
+            Self::AgentKey(offer) => write!(f, "publickey {offer}, of the agent"),
+            Self::Agent => f.write_str("the keys of the agent"),
+            Self::None | Self::KeyboardInteractive | Self::Password => {
+                f.write_str(self.method_name())
+            }
+        }
+    }
+}
+
+impl fmt::Display for KeyOffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} with {}", ListedKey::describe(&self.blob), self.algorithm)
     }
 }
 

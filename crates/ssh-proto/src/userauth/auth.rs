@@ -15,7 +15,7 @@ use crate::message::{
 };
 use crate::text::{self, lines, one_line};
 use crate::wire::{MAX_NAME, MAX_SECRET, Reader, Writer};
-use crate::{AuthFailure, Error};
+use crate::{AuthFailure, Error, Log};
 
 /// Banners before the decision. OpenSSH's server sends one; gateways that wait for a second device
 /// send one again and again.
@@ -91,6 +91,7 @@ pub(crate) struct Auth {
     used_keys: Vec<usize>,
     /// The private keys that the agent has, too.
     pub(super) held_keys: Vec<usize>,
+    pub(super) log: Log,
 }
 
 impl Auth {
@@ -110,7 +111,18 @@ impl Auth {
             repeated: (0, 0),
             used_keys: Vec::new(),
             held_keys: Vec::new(),
+            log: Log::default(),
         }
+    }
+
+    /// Writes what happens to this log.
+    pub(crate) fn logging(self, log: Log) -> Self {
+        for algorithm in self.credentials.unused_keys() {
+            log.write(|| {
+                format!("authentication: a {algorithm} key is not used, for its size or algorithm")
+            });
+        }
+        Self { log, ..self }
     }
 
     /// Sets the signature algorithms that the server accepts (`server-sig-algs` of RFC 8308).
@@ -188,6 +200,7 @@ impl Auth {
         match number {
             USERAUTH_SUCCESS => {
                 let attempt = self.take_attempt()?;
+                self.log.write(|| format!("authentication: accepted, {attempt}"));
                 self.succeeded(&attempt);
                 self.credentials.wipe();
                 Ok(Step::Success)
@@ -226,6 +239,7 @@ impl Auth {
         if self.banners.0 > MAX_BANNERS || self.banners.1 > MAX_BANNER_BYTES {
             return Err(Error::Protocol("too many banners"));
         }
+        self.log.write(|| format!("banner of {} bytes", message.len()));
         Ok(Banner { message: lines(message), language: text::name(language) })
     }
 
@@ -252,6 +266,11 @@ impl Auth {
         );
         let answered = matches!(self.state, State::Interactive(1..));
         let attempt = self.take_attempt()?;
+        self.log.write(|| {
+            let outcome = if partial { "partial success" } else { "refused" };
+            let left = one_line(accepted.as_bytes());
+            format!("authentication: {outcome}, {attempt}; methods left: {left}")
+        });
         if partial {
             self.succeeded(&attempt);
             self.tried.note("one step of several");
@@ -335,10 +354,12 @@ impl Auth {
                     payload
                 }
                 Attempt::Agent => {
+                    self.log_attempt(&attempt);
                     self.state = State::Listing;
                     return Ok(Step::Ask(Question::Identities));
                 }
                 Attempt::AgentKey(key) => {
+                    self.log_attempt(&attempt);
                     let payload = request::public_key(user, key.algorithm, &key.blob, false);
                     self.tried.push("agent", format!("publickey ({} of the agent)", key.algorithm));
                     self.state = State::Offered(key.clone());
@@ -348,6 +369,7 @@ impl Auth {
                     if !self.credentials.interactive && self.credentials.password.is_none() {
                         continue; // the password was refused already
                     }
+                    self.log_attempt(&attempt);
                     let payload = request::keyboard_interactive(user);
                     self.tried.push("keyboard-interactive", "keyboard-interactive".into());
                     self.state = State::Interactive(0);
@@ -362,6 +384,7 @@ impl Auth {
                     None => continue,
                 },
             };
+            self.log_attempt(&attempt);
             let method = attempt.method_name();
             let words = match &attempt {
                 Attempt::Key(_, KeyOffer { algorithm, .. }) => format!("publickey ({algorithm})"),
@@ -372,6 +395,10 @@ impl Auth {
             return Ok(Step::Send(request));
         }
         Err(self.exhausted())
+    }
+
+    pub(super) fn log_attempt(&self, attempt: &Attempt) {
+        self.log.write(|| format!("authentication: tries {attempt}"));
     }
 
     /// Returns the error when no attempt is left.

@@ -10,6 +10,7 @@ use super::auth::{Auth, State, Step, too_long};
 use super::prompts::{self, Prompts};
 use super::{identity, request};
 use crate::Error;
+use crate::key::ListedKey;
 use crate::wire::{MAX_SECRET, Reader, Writer};
 
 /// A question to the application.
@@ -54,6 +55,7 @@ impl Auth {
         if reader.string()? != &*key.blob {
             return Err(Error::Protocol("it accepts a key that was not offered"));
         }
+        self.log.write(|| format!("authentication: the server accepts {key}, the agent signs"));
         let user = &self.credentials.user;
         let payload = request::public_key(user, key.algorithm, &key.blob, true);
         let question = Question::Sign {
@@ -77,6 +79,10 @@ impl Auth {
             return Err(Error::Protocol("too many rounds of prompts"));
         }
         let prompts = Prompts::parse(reader)?;
+        self.log.write(|| {
+            let count = prompts.prompts.len();
+            format!("authentication: round {round} of keyboard-interactive, {count} prompts")
+        });
         if prompts.prompts.is_empty() {
             self.state = State::Interactive(round);
             return Ok(Step::Send(prompts::response(&[])));
@@ -111,6 +117,9 @@ impl Auth {
         self.state = State::Ready;
         match found {
             Ok(mut blobs) => {
+                for blob in &blobs {
+                    self.log.write(|| format!("agent: has {}", ListedKey::describe(blob)));
+                }
                 let is_held =
                     |number: &usize| blobs.iter().any(|blob| self.credentials.holds(*number, blob));
                 self.held_keys = (0..self.credentials.keys.len()).filter(is_held).collect();
@@ -120,7 +129,10 @@ impl Auth {
                     self.tried.push("agent", "agent (it has no other key)".into());
                 }
             }
-            Err(why) => self.tried.push("agent", format!("agent ({why})")),
+            Err(why) => {
+                self.log.write(|| format!("agent: {why}"));
+                self.tried.push("agent", format!("agent ({why})"));
+            }
         }
         self.next(session)
     }
@@ -144,10 +156,15 @@ impl Auth {
                 self.state = State::Requested(Attempt::AgentKey(key));
                 return Ok(Step::Send(request));
             }
-            Ok(_) => self.tried.note("its signature is of another kind"),
-            Err(why) => self.tried.note(&why),
+            Ok(_) => self.unsigned("its signature is of another kind"),
+            Err(why) => self.unsigned(&why),
         }
         self.next(session)
+    }
+
+    fn unsigned(&mut self, why: &str) {
+        self.log.write(|| format!("agent: no signature, {why}"));
+        self.tried.note(why);
     }
 
     /// Takes the responses to the prompts, or `None` to try the next method. Late ones are ignored.
@@ -178,6 +195,7 @@ impl Auth {
         match given {
             Some(password) if password.len() > MAX_SECRET => Err(too_long("password")),
             Some(password) => {
+                self.log_attempt(&Attempt::Password);
                 self.tried.push("password", "password".into());
                 self.state = State::Requested(Attempt::Password);
                 Ok(Step::Send(request::password(&self.credentials.user, password)))

@@ -12,13 +12,22 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::runtime;
-use crate::session::{Credentials, Dialing, HostKeyInfo, Inquiry, Responses, Route, Trust};
+use crate::session::{
+    Credentials, Dialing, HostKeyInfo, Inquiry, LogSink, Responses, Route, Trust,
+};
 use crate::tunnel::connection::meta::tests::pending;
 use crate::tunnel::connection::relay::tests::client;
 use crate::tunnel::pending::Pending;
 use crate::tunnel::pool::message::ConnectionCommand;
 
 struct Ignore;
+
+impl LogSink for Ignore {
+    fn is_on(&self) -> bool {
+        false
+    }
+    fn line(&self, _: String) {}
+}
 
 impl Observer for Ignore {
     fn event(&self, _: Event) {}

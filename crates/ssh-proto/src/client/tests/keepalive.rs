@@ -1,12 +1,14 @@
 //! A silent server, and endless key exchanges, in virtual time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::harness::messages::{data, global};
 use super::harness::pair::{Pair, Seen, setup};
 use super::harness::server::Script;
-use crate::Error;
+use crate::log::tests::Lines;
 use crate::message::{GLOBAL_REQUEST, IGNORE, KEX_ECDH_INIT, KEXINIT, REQUEST_FAILURE};
+use crate::{Error, Log, Setup};
 
 /// The limits of the harness, with three keepalives.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -34,6 +36,25 @@ fn a_silent_server_is_given_up() {
     assert!(!pair.client.is_connected());
     assert_eq!(pair.client.handle_timeout(deadline + INTERVAL), Ok(()), "it is found dead once");
     assert!(matches!(pair.client.next_event(), Ok(None)));
+}
+
+#[test]
+fn each_keepalive_without_an_answer_and_the_end_are_logged() {
+    let lines = Arc::new(Lines::default());
+    let mut pair =
+        Pair::new(Setup { log: Log::new(lines.clone(), ""), ..setup() }, Script::default());
+    pair.run();
+    lines.take();
+    for asked in 1..=4 {
+        let _ = pair.client.handle_timeout(pair.now + INTERVAL * asked);
+    }
+    let expected = [
+        "keepalive: 1 sent since the server was heard",
+        "keepalive: 2 sent since the server was heard",
+        "keepalive: 3 sent since the server was heard",
+        "the server has been silent for 40000 ms",
+    ];
+    assert_eq!(lines.take(), expected);
 }
 
 /// Any packet counts, a reply or not.

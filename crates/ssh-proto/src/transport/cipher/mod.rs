@@ -14,7 +14,7 @@ mod suite;
 pub(crate) use mac::Mac;
 #[cfg(test)]
 pub(super) use suite::ciphers;
-pub(crate) use suite::{Cipher, Protection};
+pub(crate) use suite::{Cipher, Protection, name_of};
 
 use aws_lc_rs::aead::chacha20_poly1305_openssh as openssh;
 

@@ -1,5 +1,7 @@
 //! The names of the ciphers, their order, and their keys.
 
+use std::fmt;
+
 use aws_lc_rs::aead::chacha20_poly1305_openssh as openssh;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM};
 use aws_lc_rs::cipher::{AES_128, AES_192, AES_256};
@@ -78,6 +80,29 @@ fn processor_has_aes() -> bool {
 pub(crate) enum Protection {
     Authenticating(Authenticating),
     Counter(Counter, Mac),
+}
+
+/// Returns the name of an algorithm in a list.
+pub(crate) fn name_of<T: Copy + PartialEq>(
+    algorithm: T,
+    table: &[(&'static str, T)],
+) -> &'static str {
+    let found = table.iter().find(|(_, known)| *known == algorithm);
+    found.map_or("unknown", |(name, _)| name)
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Protection::Authenticating(cipher) => {
+                f.write_str(name_of(Cipher::Authenticating(cipher), &Cipher::all()))
+            }
+            Protection::Counter(cipher, mac) => {
+                let cipher = name_of(Cipher::Counter(cipher), &Cipher::all());
+                write!(f, "{cipher}, MAC {}", name_of(mac, &Mac::ALL))
+            }
+        }
+    }
 }
 
 impl Protection {

@@ -14,7 +14,7 @@ use crate::message::{CHANNEL_OPEN, DISCONNECT};
 use crate::transport::Outbound;
 use crate::wire::Reader;
 use crate::{
-    Algorithms, Banner, ChannelId, Credentials, Error, ForwardEvent, ForwardId, KnownKeys,
+    Algorithms, Banner, ChannelId, Credentials, Error, ForwardEvent, ForwardId, KnownKeys, Log,
     OpenFailure, Question, Windows,
 };
 
@@ -83,6 +83,7 @@ pub(crate) fn setup() -> Setup {
         known_keys: KnownKeys::default(),
         windows: Windows::default(),
         reply_timeout: Duration::from_secs(8),
+        log: Log::default(),
     }
 }
 
