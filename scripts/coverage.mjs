@@ -95,7 +95,10 @@ console.log(
 );
 
 console.log('\nJavaScript');
-const sources = ['index.js', 'tunnel-ssh.js', 'bin/**', 'lib/**'].flatMap((pattern) => ['--include', pattern]);
+const sources = ['index.js', 'opentelemetry.js', 'tunnel-ssh.js', 'bin/**', 'lib/**'].flatMap((pattern) => [
+  '--include',
+  pattern,
+]);
 mustRun('npx', [
   '--yes',
   C8,

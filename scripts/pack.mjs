@@ -29,6 +29,8 @@ const MAIN = [
   'package.json',
   'promises.d.ts',
   'promises.js',
+  'opentelemetry.d.ts',
+  'opentelemetry.js',
   'tunnel-ssh.d.ts',
   'tunnel-ssh.js',
 ];

@@ -1,0 +1,5 @@
+'use strict';
+
+const { traceTunnels } = require('./lib/opentelemetry.js');
+
+module.exports = { traceTunnels };
