@@ -206,9 +206,8 @@ export interface Reconnecting {
 }
 
 /**
- * The options of a tunnel. Names that are not listed are ignored. A value of the wrong type throws
- * TypeError ERR_INVALID_ARG_TYPE, a number out of range RangeError ERR_OUT_OF_RANGE, and an invalid host
- * key or name TypeError ERR_INVALID_ARG_VALUE.
+ * The options of a tunnel. A value of the wrong type throws TypeError ERR_INVALID_ARG_TYPE, a number out of
+ * range RangeError ERR_OUT_OF_RANGE, and an invalid host key or name TypeError ERR_INVALID_ARG_VALUE.
  *
  * With none of `hostKey`, `knownHosts` and `hostVerifier`, the host key is checked against the user's and
  * the system's known_hosts files (`~/.ssh/known_hosts`, `~/.ssh/known_hosts2`,
@@ -221,14 +220,15 @@ export interface Reconnecting {
  * control characters, line separators or lone surrogates. Otherwise TypeError ERR_INVALID_ARG_VALUE with
  * the name of the option is thrown.
  *
- * A name of an option that does not exist gives a process warning (SSHTUNNEL_UNKNOWN_OPTION), once, with the
- * nearest name. The same holds for the options of methods, except those of {@link SSHTunnel.dial} and
- * {@link SSHTunnel.httpAgent}, which drivers call with options of their own.
+ * An option that does not exist is ignored, with a process warning (SSHTUNNEL_UNKNOWN_OPTION) that is emitted once
+ * and names the nearest option. The same holds for the options of methods, except those of
+ * {@link SSHTunnel.dial} and {@link SSHTunnel.httpAgent}, which drivers call with options of their own.
  */
 export interface SSHTunnelOptions {
   /**
-   * The name or address of the SSH server. If a name has several addresses, the first to answer is used:
-   * each gets 250 ms before the next is tried in parallel, IPv6 and IPv4 alternating (RFC 8305).
+   * The name or address of the SSH server, without a user or port. If a name has several addresses, the first
+   * to answer is used: each gets 250 ms before the next is tried in parallel, IPv6 and IPv4 alternating (RFC
+   * 8305).
    */
   host: string;
   /** The port of the SSH server, 1 to 65535. Default: 22. */
@@ -354,8 +354,8 @@ export interface SSHTunnelOptions {
    * This happens in the background of a session whose own key has a line for this host in the files. Keys
    * that the server proves to have are appended to the file of the first such line, and lines of keys that it
    * does not announce any more are removed. Nothing is changed if the server was trusted by its certificate,
-   * or if a line about the host has a pattern, a marker or more than two names. Failures are not reported; the next session tries again. Without a
-   * file, TypeError ERR_INVALID_ARG_VALUE is thrown.
+   * or if a line about the host has a pattern, a marker or more than two names. Failures are not reported; the
+   * next session tries again. Without a file, TypeError ERR_INVALID_ARG_VALUE is thrown.
    */
   updateHostKeys?: boolean | undefined;
   /**
@@ -422,9 +422,10 @@ export interface SSHTunnelOptions {
    *
    * It runs as `$SHELL -c "exec <command>"`, or with `/bin/sh` if SHELL is unset when the constructor is
    * called. On Windows it runs as `%ComSpec% /d /s /c "<command>"`, as the commands of Node's
-   * `child_process.exec()` do. `%h`, `%p`, `%r`, `%n` and `%%` are replaced by the host, the port, the user name, the host again
-   * and `%`. Its standard error is that of this process. Quoting is the application's responsibility; a host
-   * or user name that contains characters special to a shell throws TypeError ERR_INVALID_ARG_VALUE.
+   * `child_process.exec()` do. `%h`, `%p`, `%r`, `%n` and `%%` are replaced by the host, the port, the user
+   * name, the host again and `%`. Its standard error is that of this process. Quoting is the application's
+   * responsibility; a host or user name that contains characters special to a shell throws TypeError
+   * ERR_INVALID_ARG_VALUE.
    *
    * The session ends when the command exits, and the error contains its exit status. When the session
    * ends first, the command reads the end of its input, and receives SIGHUP if it is still running two
@@ -604,7 +605,7 @@ export interface SSHTunnelOptions {
    * `reconnect` applies. After a disconnect or a failed attempt, no further session is started for half a second
    * to 60 seconds; after an error that is not retried (see `reconnect`), not until the tunnel connects again.
    *
-   * A server that has no room for another session is no error: if it closes the connection before it identifies
+   * A server that has no room for another session causes no error: if it closes the connection before it identifies
    * itself, as sshd does above MaxStartups, it is asked again later. If it twice ends another session as soon as
    * it can, or says that there are too many, the tunnel keeps to the sessions that it has until one disconnects.
    */
@@ -631,7 +632,7 @@ export interface SessionsOptions {
   /** The maximum number of concurrent sessions, 1 to 256. Default: 256. */
   max?: number | undefined;
   /**
-   * The number of connections of each session from which on another one is started, 1 or more. Default: 32.
+   * The number of connections per session at which another session is started, 1 or more. Default: 32.
    */
   connectionsEach?: number | undefined;
 }
@@ -865,7 +866,7 @@ export interface LocalForwardOptions extends AbortOptions {
   localPath?: string | undefined;
   /**
    * The permissions of the file of `localPath`, 0 to 0o777, whatever the umask. Default: 0o600, for this user
-   * only. Who may write to the file may connect.
+   * only. Every user who may write to the file can connect.
    */
   localPathMode?: number | undefined;
   /**
@@ -1046,7 +1047,7 @@ export interface ForwardPromises {
 export interface DialAbortOptions {
   /**
    * Destroys the socket when it aborts before the socket is connected. 'error' is emitted with an AbortError, as in
-   * {@link AbortOptions}. Of a signal that has aborted before, the call itself throws it.
+   * {@link AbortOptions}. If the signal has aborted before the call, the call throws that error.
    */
   signal?: AbortSignal | undefined;
 }
@@ -1489,7 +1490,8 @@ export interface SSHTunnelEvents {
   reconnecting: [next: Reconnecting];
   /**
    * Emitted when one of several sessions disconnected, or a further one could not be established (once, until
-   * one succeeds; not if the server has no room for it). The tunnel continues with the others; see {@link SSHTunnelOptions.sessions}.
+   * one succeeds; not if the server has no room for it). The tunnel continues with the others; see
+   * {@link SSHTunnelOptions.sessions}.
    */
   sessionError: [error: SSHTunnelError];
   /**
@@ -1665,7 +1667,7 @@ export interface ShutdownOptions {
 
 /**
  * An SSH tunnel: a local port whose connections are forwarded through an SSH server to a target, and are
- * closed exactly the way that their Linger asks for.
+ * closed exactly as their Linger says.
  *
  * **Calls.** Every method takes an optional callback as its last argument. Without it, the method blocks the
  * thread until it is done, and returns or throws. With it, the method returns at once, and

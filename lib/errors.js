@@ -105,7 +105,7 @@ function wouldDeadlock(method, needed) {
     'ERR_TUNNEL_WOULD_DEADLOCK',
     `${method}() without a callback blocks this thread, and ${needed}, ` +
       `runs on it: neither could ever continue. Pass a callback to ${method}(), ` +
-      `or await tunnel.promises.${method}()`,
+      `await tunnel.promises.${method}(), or use SSHTunnel of sshtunnel-native/promises`,
   );
 }
 

@@ -1,5 +1,6 @@
 // Invalid arguments: each is rejected with a typed error that names it, and changes nothing.
 import assert from 'node:assert/strict';
+import { Duplex } from 'node:stream';
 import { describe, test } from 'node:test';
 import { inspect } from 'node:util';
 
@@ -82,6 +83,17 @@ describe('constructor', () => {
     refuses(() => make({ localAddress: 'eth0' }), value, "The property 'options.localAddress' must be an IP address. Received 'eth0'");
     refuses(() => make({ localAddress: '::1', forceIPv4: true }), value, "The property 'options.localAddress' must be of the family that is forced. Received '::1'");
     refuses(() => make({ forceIPv4: true, forceIPv6: true }), value, "The property 'options.forceIPv6' leaves no address together with forceIPv4. Received true");
+  });
+
+  test('rejects a host with a user, a port or a scheme, unless it is not dialed', () => {
+    const reason = 'must be a name or an address: user and port have options of their own';
+    for (const host of ['me@gateway', 'gateway:22', 'gateway:', 'ssh://gateway', 'ssh://me@[::1]:22', '127.0.0.1:22']) {
+      refuses(() => make({ host }), value, `The property 'options.host' ${reason}. Received '${host}'`);
+      refuses(() => make({ jump: { host } }), value, `The property 'options.jump.host' ${reason}. Received '${host}'`);
+      make({ host, sock: new Duplex() });
+      make({ host: 'gateway', jump: { host, proxyCommand: 'nc gateway 22' } });
+    }
+    for (const host of ['gateway', '127.0.0.1', '::1', 'fe80::1%eth0', '::ffff:127.0.0.1']) make({ host });
   });
 
   test('checks jump hosts like the server', () => {

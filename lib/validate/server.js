@@ -164,6 +164,18 @@ function defaultKnownHosts(name) {
   return system;
 }
 
+/** A user, a scheme or a port beside a host. An IPv6 address has more than one colon. */
+const MORE_THAN_HOST = /[@/]|^[^:]*:\d*$/;
+
+/** Whether the host is dialed, and not only the name of what a command or a stream leads to. */
+const isDialed = (proxyCommand, sock) => proxyCommand === undefined && sock === undefined;
+
+function checkDialed(host, name) {
+  if (MORE_THAN_HOST.test(checkHost(host, name)))
+    throw invalidArgValue(name, 'must be a name or an address: user and port have options of their own', host);
+  return host;
+}
+
 /**
  * What the command `sshtunnel` asks its user: an option of a server that only the command gives.
  * @typedef {object} Asks
@@ -229,7 +241,7 @@ function checkServer(options, name, copies, inherited) {
   const verifier = isDefault ? inherited : hostVerifier;
   const native = {
     option: name,
-    host: checkHost(host, `${name}.host`),
+    host: isDialed(proxyCommand, sock) ? checkDialed(host, `${name}.host`) : checkHost(host, `${name}.host`),
     port: checkPort(port, `${name}.port`),
     username: checkUser(username, `${name}.username`),
     algorithms: checkAlgorithms(algorithms, `${name}.algorithms`),

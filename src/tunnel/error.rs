@@ -28,7 +28,7 @@ pub enum Error {
     #[error("the tunnel was shut down")]
     Closed,
     /// The tunnel was made without a forward.
-    #[error("the tunnel was made without forwardHost")]
+    #[error("there is nothing to listen for: the tunnel has no forwardHost")]
     NoForward,
     /// No forward has this id.
     #[error("there is no forward {0}, or it was stopped long ago")]

@@ -321,9 +321,9 @@ fn unknown(host: &str, offered: &HostKey) -> String {
         format!(", with a certificate by the authority {authority}, which is not known either")
     });
     format!(
-        "the host key of {host} is not known: it offers {key_type} {fingerprint}{certificate}. When \
-         that is the right key, give it as hostKey, add it to a file of knownHosts, or decide in a \
-         hostVerifier",
+        "the host key of {host} is not known: {key_type} {fingerprint}{certificate}. If this is the \
+         server's key, add it to a known_hosts file, as ssh does at the first connection, pass it as \
+         hostKey, or accept it in a hostVerifier",
     )
 }
 

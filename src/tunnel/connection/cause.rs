@@ -84,13 +84,13 @@ impl Cause {
             Cause::Application(method) => format!("closed by {method}()"),
             Cause::Rejected => "the connection request was rejected".into(),
             Cause::Full => "the tunnel has as many connections as maxConnections allows".into(),
-            Cause::Idle => "no byte moved for as long as idleTimeout".into(),
+            Cause::Idle => "no data in either direction for idleTimeout".into(),
             Cause::Unanswered(what) => format!("no {what} within readyTimeout"),
             Cause::Refused(OpenFailure::Other(code), text) => {
                 format!("the server refused to open the channel (reason {code}): {text}")
             }
             Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
-            Cause::SessionLost(error) => format!("the SSH session was lost: {error}"),
+            Cause::SessionLost(error) => format!("the SSH session disconnected: {error}"),
             Cause::Unreached(error) => format!("the target could not be reached: {error}"),
             Cause::NoSession(error) => error.to_string(),
             Cause::Socks(fault) => format!("the local client sent no valid SOCKS request: {fault}"),
@@ -181,7 +181,7 @@ mod tests {
             (Cause::Full, "ERR_TUNNEL_MAX_CONNECTIONS", "maxConnections"),
             (Cause::Idle, "ETIMEDOUT", "idleTimeout"),
             (Cause::Unanswered("SSH session"), "ETIMEDOUT", "no SSH session within readyTimeout"),
-            (Cause::SessionLost(lost()), "ERR_SSH_DISCONNECTED", "the SSH session was lost"),
+            (Cause::SessionLost(lost()), "ERR_SSH_DISCONNECTED", "the SSH session disconnected"),
             (Cause::Unreached(lost()), "ERR_SSH_DISCONNECTED", "could not be reached"),
             (Cause::NoSession(lost()), "ERR_SSH_DISCONNECTED", ""),
             (Cause::Socks(Fault::Login), "ERR_TUNNEL_SOCKS_AUTH", "wrong username or password"),
