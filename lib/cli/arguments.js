@@ -62,6 +62,12 @@ const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
 
 const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no-view': 'noView' };
 
+/** The first word of the command line that runs a program; a host of this name is no program. */
+const RUN = 'run';
+/** Flags of `run`: what they set, and whether they have a value. */
+const RUN_FLAGS = { '--env': 'env', '--no-urls': 'keepsUrls', '--quiet-unless-failed': 'quiet' };
+const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
+
 /**
  * @typedef {object} CommandLine
  * @property {string} [host] without its user
@@ -74,6 +80,7 @@ const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no
  * @property {string} [query] what -Q asks for
  * @property {boolean} [prints] whether the settings are printed, and nothing else is done
  * @property {string[]} identities the files of -i
+ * @property {import('./child.js').Program} [program] what `run` runs
  * @property {boolean} [help]
  * @property {boolean} [version]
  * @property {boolean} [json]
@@ -86,9 +93,14 @@ class Parser {
   #rest;
   #level;
   #jumps = 0;
+  /** @type {import('./child.js').Program | undefined} */
+  #program;
 
   constructor(argv) {
-    this.#rest = [...argv];
+    const end = argv.indexOf('--');
+    const runs = argv[0] === RUN && end > 0;
+    this.#rest = runs ? argv.slice(1, end) : [...argv];
+    if (runs) this.#program = { command: argv.slice(end + 1), env: [], quiet: false, keepsUrls: false };
   }
 
   parse() {
@@ -99,16 +111,51 @@ class Parser {
       else if (argument.startsWith('-') && argument.length > 1 && argument !== '--') this.#cluster(argument.slice(1));
       else if (argument === '--' && this.#rest.length === 0) break;
       else if (result.host === undefined) this.#destination(argument === '--' ? this.#rest.shift() : argument);
-      else throw new UsageError('no remote command is run: the command only forwards');
+      else
+        throw new UsageError(
+          `no remote command is run: ${result.host === RUN ? 'a command here is behind --' : 'the command only forwards'}`,
+        );
     }
     // -q and -v count wherever they are, the last one of them.
     if (this.#level !== undefined) result.lines.unshift(['LogLevel', this.#level]);
     if (result.json && result.stdio)
       throw new UsageError('--json and -W cannot be given together: both write to standard output');
+    if (this.#program !== undefined) this.#checkProgram(this.#program);
     return result;
   }
 
+  /** @param {import('./child.js').Program} program */
+  #checkProgram(program) {
+    const { result } = this;
+    if (program.command.length === 0) throw new UsageError('run: the command behind -- is missing');
+    if (result.json || result.stdio)
+      throw new UsageError(
+        `run cannot be given together with ${result.json ? '--json' : '-W'}: the command has standard output`,
+      );
+    result.program = program;
+  }
+
+  #runFlag(flag, given) {
+    const program = this.#program;
+    if (program === undefined) throw new UsageError(`${flag} is for: sshtunnel run [flags] destination -- command`);
+    const name = RUN_FLAGS[flag];
+    if (name !== 'env') {
+      if (given !== undefined) throw new UsageError(`${flag} takes no value`);
+      program[name] = true;
+      return;
+    }
+    const text = given ?? this.#rest.shift();
+    const [, variable, value] = VARIABLE.exec(text ?? '') ?? [];
+    if (variable === undefined) throw new UsageError(`${flag} requires NAME or NAME=host:port`);
+    program.env.push({ name: variable, value });
+  }
+
   #long(argument) {
+    const [, flag, given] = /^([^=]*)(?:=(.*))?$/s.exec(argument);
+    if (Object.hasOwn(RUN_FLAGS, flag)) {
+      this.#runFlag(flag, given);
+      return;
+    }
     const name = LONG[argument];
     if (name === undefined) throw new UsageError(`unknown option ${argument}`, { usage: true });
     this.result[name] = true;

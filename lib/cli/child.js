@@ -50,7 +50,7 @@ class OutputFile {
     for (let at = 0; ; ) {
       const count = fs.readSync(this.descriptor, piece, 0, piece.length, at);
       if (count === 0) return;
-      fs.writeSync(process.stderr.fd, piece, 0, count);
+      process.stderr.write(Buffer.from(piece.subarray(0, count)));
       at += count;
     }
   }

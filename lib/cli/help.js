@@ -4,7 +4,9 @@ const USAGE = `usage: sshtunnel [-46CfGgMNnqTVv] [-b bind_address] [-c ciphers] 
                  [-E log_file] [-F configfile] [-i identity_file] [-J destination] [-L address] [-l login_name]
                  [-m macs] [-O ctl_cmd] [-o option] [-P tag] [-p port] [-Q query] [-R address]
                  [-S ctl_path] [-W host:port]
-                 [--json] [--no-view] destination`;
+                 [--json] [--no-view] destination
+       sshtunnel run [flags] [--env NAME[=host:port]] [--no-urls] [--quiet-unless-failed]
+                 destination -- command [argument ...]`;
 
 const HELP = `${USAGE}
 
@@ -33,6 +35,12 @@ Forwards ports through an SSH server, as ssh -N does, and reports how each conne
   -Q cipher|mac|kex|key|...              prints what is supported, as ssh -Q
   -E file                                appends messages to the file
   -q, -v, -vv, -vvv                      fewer messages, or more
+
+  run          runs a command here, whose URLs lead through the tunnel, and ends with its status
+       --env NAME              the URL in this environment variable, too
+       --env NAME=host:port    sets the variable to the local address of a forward to the host
+       --no-urls               leaves the arguments as they are
+       --quiet-unless-failed   shows the output of the command only if it fails
 
   --json       events on standard output, one object a line
   --no-view    no live view, although standard output is a terminal

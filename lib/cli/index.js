@@ -7,7 +7,7 @@
 //   settings.js      what the command line and the ssh_config files say; print.js: -G and -Q
 //   run.js           from the settings to the exit status
 //   auth/            connect.js: connects, and asks the user for what may help
-//   forwardings.js   -L, -D and -R; stdio.js: -W
+//   forwardings.js   -L, -D and -R; stdio.js: -W; child.js: run
 //   control/         -M and -O: server.js, client.js, lines.js
 //   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
 //   output/          messages.js: standard error; json-lines.js: --json; view.js: the live view, drawn by renderer.js from

@@ -61,6 +61,8 @@ class Run {
   #background;
   /** @type {import('./control/server.js').ControlServer | undefined} */
   #control;
+  /** The status of the program that is run. @type {Promise<number> | undefined} */
+  #programStatus;
 
   /**
    * @param {import('./arguments.js').CommandLine} line
@@ -78,7 +80,7 @@ class Run {
       const { JsonLines } = require('./output/json-lines.js');
       this.#json = new JsonLines((error) => this.#outputBroken(error));
     }
-    this.#mayShow = !line.json && !line.noView && settings.logLevel !== 'QUIET';
+    this.#mayShow = !line.json && !line.noView && settings.program === undefined && settings.logLevel !== 'QUIET';
   }
 
   /** @returns {Promise<number>} the exit status */
@@ -162,7 +164,8 @@ class Run {
     else await this.#started();
     const status = await finished;
     this.#view?.stop();
-    return status;
+    // The program goes on without its session.
+    return this.#programStatus ?? status;
   }
 
   /** Whether there is anything to wait for. */
@@ -187,7 +190,38 @@ class Run {
     if (localCommand !== undefined) await this.#runLocally(localCommand);
     if (this.#picture.closing || !(await this.#serveControl())) return;
     this.#background?.ready();
-    this.#show();
+    if (this.#settings.program === undefined) this.#show();
+    else await this.#startProgram();
+  }
+
+  /** Opens what the program needs, and starts it. */
+  async #startProgram() {
+    const { Child } = require('./child.js');
+    const child = new Child(this.#settings.program, this.#messages);
+    try {
+      const count = await child.prepare(this.#tunnel);
+      if (count === 0 && this.#forwardings.length === 0)
+        throw new Error('run: there is no URL, no --env and no -L: nothing would lead through the tunnel');
+    } catch (error) {
+      this.#messages.error(`sshtunnel: ${error.message}`);
+      this.#fail();
+      return;
+    }
+    if (this.#picture.closing) {
+      // A signal has come before it.
+      this.#status = FAILED;
+      return;
+    }
+    const pass = (name) => {
+      this.#signals.handler = pass;
+      child.signal(name);
+    };
+    this.#signals.handler = pass;
+    this.#programStatus = child.run();
+    this.#programStatus.then(
+      () => this.#close('the end of the command'),
+      () => this.#fail(),
+    );
   }
 
   /** Runs the LocalCommand in the user's shell, and waits for its end. */

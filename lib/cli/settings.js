@@ -42,6 +42,7 @@ class Settings {
       .filter(({ option }) => !SUPPORTED.includes(option))
       .map((notice) => ({ text: noticeText(notice), grave: GRAVE.includes(notice.option) && !isLocked(notice) }));
     this.stdio = line.stdio;
+    this.program = line.program;
     if (this.forks) this.#checkBackground(line);
     this.forwardings = this.#forwardings(line);
   }
@@ -104,7 +105,8 @@ class Settings {
   }
 
   get exitOnForwardFailure() {
-    return this.value('ExitOnForwardFailure', false);
+    // A program that is run may need all of them.
+    return this.value('ExitOnForwardFailure', this.program !== undefined);
   }
 
   /** The family of addresses to listen on, `any` for both. */
@@ -175,13 +177,12 @@ class Settings {
    * Refuses what needs the standard streams, which -f takes away.
    * @param {import('./arguments.js').CommandLine} line
    */
-  #checkBackground({ json, stdio }) {
+  #checkBackground({ json, stdio, program }) {
     const { line } = this.reader.settings.get('ForkAfterAuthentication');
     if (process.platform === 'win32') throw line.error('there is no background on Windows: start it as a service');
-    if (stdio !== undefined || json) {
-      throw line.error(
-        `ForkAfterAuthentication cannot be given together with ${json ? '--json' : '-W'}: it ends standard output`,
-      );
+    if (stdio !== undefined || json || program !== undefined) {
+      const other = program === undefined ? (json ? '--json' : '-W') : 'run';
+      throw line.error(`ForkAfterAuthentication cannot be given together with ${other}: it ends standard output`);
     }
   }
 
