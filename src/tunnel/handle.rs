@@ -126,7 +126,7 @@ impl Tunnel {
 
     fn start(&self, id: i64, options: ForwardOptions) -> Pending<ForwardInfo> {
         self.connecting_operation(move |driver, now, reply| {
-            driver.start_forward(id, options, reply, now)
+            driver.start_forward(id, options, reply, now);
         })
     }
 
