@@ -32,7 +32,7 @@ after(async () => {
 
 const page = readFileSync(join(ROOT, 'docs', 'getting-started.md'), 'utf8');
 const blocks = [...page.matchAll(/^```(\w+)\n(.*?)^```/gms)].map(([, language, text]) => ({ language, text }));
-const [install, runIt] = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text);
+const [install, runIt, debugIt] = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text);
 const [{ text: config }] = blocks.filter(({ language }) => language === 'json');
 const [program, report, byASocket] = blocks.filter(({ language }) => language === 'ts').map(({ text }) => text);
 
@@ -131,9 +131,11 @@ for (const [message, environment] of Object.entries(MISTAKES)) {
   });
 }
 
-test('a listener and a socket tell why the database is not reached', { timeout: 60_000 }, async (t) => {
+test('the log, a listener and a socket tell why the database is not reached', { timeout: 60_000 }, async (t) => {
   if (!isInstalled) return t.skip('the packages cannot be installed');
   const environment = { DATABASE_URL: database(nobody.port) };
+  const log = (await shell(debugIt.replace('app.js', compiled), environment)).stderr;
+  assert.match(log, /channel 0: .*refused/i);
   write(program.replace('const url', `${report}const url`));
   assert.match((await shell(runIt, environment)).stderr, /^ERR_SSH_OPEN_CONNECT_FAILED .*refused/im);
   const socket = byASocket.replace('db.internal', '127.0.0.1').replace('5432', String(nobody.port));
