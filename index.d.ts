@@ -448,6 +448,25 @@ export interface SSHTunnelOptions {
    */
   sock?: Duplex | undefined;
   /**
+   * A proxy on the way to the server, or to the first jump host. Default: none. A URL (`http://user:pass@host:3128`,
+   * `socks5://user:pass@host:1080`), its parts ({@link ProxyOptions}), or `'env'`.
+   *
+   * - `http`: the method CONNECT, with Basic authentication. The default port is 80.
+   * - `socks5`, and `socks5h`, which is the same: SOCKS 5, with a username and password (RFC 1929) or without. The
+   *   default port is 1080.
+   * - `'env'`: the URL in the environment's HTTPS_PROXY or ALL_PROXY, if there is one and NO_PROXY does not except the
+   *   server. Names in small letters take precedence, a URL without a scheme is that of an HTTP proxy, and the
+   *   environment is read by the constructor. NO_PROXY is `*`, or a list of names (which cover their subdomains),
+   *   addresses and networks (`10.0.0.0/8`), each perhaps with a port. Without `'env'`, the environment has no effect.
+   *
+   * The proxy resolves the name of the server. Each session has a connection of its own, as with `sessions`, and also
+   * after a reconnect. `localAddress`, `forceIPv4`, `forceIPv6` and `connectionAttempts` apply to the connection to the
+   * proxy, and `readyTimeout` includes it. A proxy that does not connect is ERR_TUNNEL_PROXY
+   * ({@link SSHTunnelError.proxy}). It cannot be combined with `proxyCommand` or `sock`; a proxy behind TLS
+   * (`https:`) needs a `sock`.
+   */
+  proxy?: string | ProxyOptions | undefined;
+  /**
    * The local IP address to connect from, as in ssh2. Default: the system's choice. Only addresses of its
    * family are tried. With `jump`, it applies to the first hop, as do `forceIPv4` and `forceIPv6`.
    */
@@ -625,6 +644,26 @@ export interface SSHTunnelOptions {
    * left out, and the next line says how many.
    */
   debug?: ((line: string) => void) | undefined;
+}
+
+/** A proxy on the way to the server, see {@link SSHTunnelOptions.proxy}. */
+export interface ProxyOptions {
+  /** The protocol of the proxy. `'socks5h'` is another name for `'socks5'`. */
+  protocol: 'http' | 'socks5' | 'socks5h';
+  /** The name or address of the proxy. */
+  host: string;
+  /** The port of the proxy, 1 to 65535. Default: 80 for `'http'`, otherwise 1080. */
+  port?: number | undefined;
+  /**
+   * The user name for the proxy. Default: none, which means no authentication. It has no colon for an HTTP proxy, and
+   * at most 255 bytes for SOCKS 5.
+   */
+  username?: string | undefined;
+  /**
+   * The password for the proxy. Default: an empty one, if there is a `username`. For SOCKS 5 it has 1 to 255 bytes. A
+   * Buffer can be wiped by its owner, a string cannot.
+   */
+  password?: string | Uint8Array | undefined;
 }
 
 /** How many SSH sessions a tunnel has, see {@link SSHTunnelOptions.sessions}. */
@@ -1351,6 +1390,8 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_SSH_DISCONNECTED'`: The session disconnected: the connection broke, or the server ended it, was
    *   silent for too long, or did not complete a key exchange.
    * - `'ERR_SSH_OPEN_...'`: A jump host refused to connect to the next server, see {@link ConnectionEnd.code}.
+   * - `'ERR_TUNNEL_PROXY'`: The proxy did not connect to the server, see {@link SSHTunnelError.proxy}. That the proxy
+   *   itself cannot be reached is a system error with its address.
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has already carried a session.
    * - `'ERR_TUNNEL_CLOSED'`: The tunnel was shut down during the operation.
    * - `'ABORT_ERR'`: An AbortSignal has ended the operation ({@link AbortOptions}).
@@ -1380,6 +1421,8 @@ export interface SSHTunnelError extends Error {
    * written, see `file`.
    */
   hostKey?: RefusedHostKey;
+  /** What the proxy did in place of connecting to the server, for ERR_TUNNEL_PROXY. */
+  proxy?: ProxyRefusal;
   /**
    * The methods that the server accepts, in its order, for ERR_SSH_AUTH: the last list that it sent, such as
    * `['publickey', 'password']`. Empty if it sent none.
@@ -1420,6 +1463,29 @@ export interface SSHTunnelError extends Error {
    * last banner. The message of the error quotes the end of it. Absent if the server said nothing.
    */
   banner?: string;
+}
+
+/** What a proxy did in place of connecting to the server. */
+export interface ProxyRefusal {
+  /** The host of the proxy, as it was given. */
+  host: string;
+  /** The port of the proxy. */
+  port: number;
+  /**
+   * What happened:
+   * - `'auth'`: The proxy requires other credentials (status 407 or 401, or SOCKS 5 without a method that it accepts). With
+   *   `reconnect`, such an error is final.
+   * - `'refused'`: The proxy replied with another status or reply code.
+   * - `'invalid'`: The reply is not that of such a proxy, or its head is longer than 16384 bytes.
+   * - `'closed'`: The connection to the proxy ended before its reply.
+   */
+  reason: 'auth' | 'refused' | 'invalid' | 'closed';
+  /** The status code of the HTTP response, such as 403. Absent if there was none. */
+  statusCode?: number;
+  /** The reason phrase of the HTTP response, which may be empty. Absent if there was no response. */
+  statusMessage?: string;
+  /** The reply code of SOCKS 5 (RFC 1928, section 6), such as 5: connection refused. Absent if there was none. */
+  replyCode?: number;
 }
 
 /** A host key that was refused, and what decided about it. */

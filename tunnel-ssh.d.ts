@@ -58,6 +58,7 @@ export interface SshOptions
     | 'requiredRSASize'
     | 'jump'
     | 'proxyCommand'
+    | 'proxy'
     | 'rekey'
     | 'password'
     | 'privateKey'

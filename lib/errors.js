@@ -169,7 +169,7 @@ function splitAddress(text) {
 }
 
 /** Facts that errors have under the name that the addon has for them. */
-const FACTS = ['banner', 'hostKey', 'acceptedMethods', 'triedMethods', 'lossReason', 'description', 'file', 'line'];
+const FACTS = 'banner hostKey proxy acceptedMethods triedMethods lossReason description file line'.split(' ');
 
 /** Of errors at a jump host: the message without that host. @type {WeakMap<Error, string>} */
 const details = new WeakMap();
@@ -177,7 +177,7 @@ const details = new WeakMap();
 /**
  * An error as the addon describes it.
  * @typedef {{ code: string, message: string, errno?: number, syscall?: string, address?: string, hop?: string,
- *   detail?: string, banner?: string, hostKey?: object, acceptedMethods?: string[], triedMethods?: string[],
+ *   detail?: string, banner?: string, hostKey?: object, proxy?: object, acceptedMethods?: string[], triedMethods?: string[],
  *   lossReason?: string, description?: string, file?: string, line?: number }} Failure
  */
 

@@ -93,6 +93,17 @@ tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) =>
   // @ts-expect-error answers are strings
   finish([5]);
 });
+const proxies: SSHTunnelOptions['proxy'][] = [
+  'env',
+  'socks5://proxy:1080',
+  { protocol: 'http', host: 'proxy', port: 3128, username: 'user', password: Buffer.from('secret') },
+  undefined,
+];
+// @ts-expect-error: no such protocol
+proxies.push({ protocol: 'socks4', host: 'proxy' });
+const refusedBy = ({ proxy }: SSHTunnelError): string | undefined =>
+  proxy?.reason === 'refused' ? (proxy.statusMessage ?? proxy.replyCode?.toFixed()) : proxy?.host;
+void refusedBy;
 // @ts-expect-error no such method
 const misspelt: SSHTunnelOptions = { ...options, authHandler: ['keyboard'] };
 const other: sshtunnel = new sshtunnel({ host: 'h', forwardHost: 'f', forwardPort: 1 });

@@ -20,7 +20,7 @@ const NUMBERS = ['keepaliveInterval', 'keepaliveCountMax', 'readyTimeout'];
 /** Options of servers that ssh2 lacks. */
 const OWN = `
   certificate agentKeys agentKeysFirst hostKey knownHosts strictHostKeyChecking hostKeyAlias updateHostKeys revokedHostKeys
-  requiredRSASize jump proxyCommand rekey
+  requiredRSASize jump proxyCommand proxy rekey
 `.match(/\S+/g);
 
 /** Options of tunnels. */

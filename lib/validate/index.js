@@ -7,6 +7,7 @@
 //   forward.js      options of forwards and of dial()
 //   arguments.js    other arguments of methods
 //   names.js        hosts, users, paths and ports, wherever they come from
+//   proxy.js        the proxy on the way to the server
 //   linger.js       the LINGER structure, and the number that the addon takes for it
 //   secret.js       passwords, keys and answers, in memory that is wiped
 //   primitives.js   booleans, integers, objects; limits.js: the ranges of numbers

@@ -22,12 +22,13 @@ const OPTIONS = {
     ...SERVER,
     ...`
       connectionAttempts debug forceIPv4 forceIPv6 forwardHost forwardPort idleTimeout jump keepAlive linger localAddress
-      localHost localPort maxConnections memoryLimit readyTimeout reconnect reusePort sessions signal tryKeyboard
+      localHost localPort maxConnections memoryLimit proxy readyTimeout reconnect reusePort sessions signal tryKeyboard
       windowLimit
     `.match(/\S+/g),
   ],
   jump: SERVER,
   privateKey: ['certificate', 'key', 'passphrase'],
+  proxy: ['host', 'password', 'port', 'protocol', 'username'],
   reconnect: ['initial', 'initialDelay', 'maxAttempts', 'maxDelay'],
   rekey: ['bytes', 'seconds'],
   sessions: ['connectionsEach', 'max'],
@@ -43,7 +44,7 @@ const OPTIONS = {
 };
 
 /** Refused by other checks, with a message of their own. */
-const REFUSED = { jump: ['jump', 'tryKeyboard'] };
+const REFUSED = { jump: ['jump', 'proxy', 'tryKeyboard'] };
 
 /** Names that ssh, ssh2 and other packages have for options, in small letters. */
 const SYNONYMS = {
@@ -117,6 +118,7 @@ const NAMES = {
   SSHTunnel: 'SSHTunnel',
   jump: 'a jump host',
   privateKey: 'a privateKey',
+  proxy: 'proxy',
   reconnect: 'reconnect',
   rekey: 'rekey',
   sessions: 'sessions',

@@ -19,8 +19,9 @@ const {
   checkMilliseconds,
   checkObject,
 } = require('./primitives.js');
+const { checkProxy } = require('./proxy.js');
 const { withSecrets } = require('./secret.js');
-const { checkJump, checkServer, checkUnreached } = require('./server.js');
+const { CONNECTORS, checkJump, checkServer, checkUnreached } = require('./server.js');
 
 /** Largest number of sessions, and the number for `sessions: 'auto'`. */
 const MAX_SESSIONS = 256;
@@ -94,6 +95,7 @@ function checkOptions(options) {
 function readOptions(options, copies) {
   const {
     jump,
+    proxy,
     localAddress,
     forceIPv4 = false,
     forceIPv6 = false,
@@ -115,6 +117,7 @@ function readOptions(options, copies) {
   const hops = checkJump(jump, copies, server.hostVerifier);
   if (hops.length > 0)
     checkUnreached(options, 'options', 'must not be given together with jump: give it to the first jump host');
+  const servers = [...hops, server];
   /** @type {Record<string, unknown>} */
   const native = {
     server: server.native,
@@ -134,7 +137,11 @@ function readOptions(options, copies) {
     reconnect: checkReconnect(reconnect, 'options.reconnect'),
     ...checkSessions(sessions, 'options.sessions'),
     ...checkWindows(options),
+    proxy: checkProxy(proxy, 'options.proxy', servers[0].native, copies),
   };
+  const connector = CONNECTORS.find((option) => servers[0].native[option]);
+  if (proxy !== undefined && connector !== undefined)
+    throw invalidArgValue('options.proxy', `must not be given together with ${connector}`, proxy, { secret: true });
   if (forceIPv4 && forceIPv6)
     throw invalidArgValue('options.forceIPv6', 'leaves no address together with forceIPv4', true);
   // Both or neither: without them there is no configured forward.
@@ -143,7 +150,6 @@ function readOptions(options, copies) {
     native.forwardPort = checkPort(forwardPort, 'options.forwardPort');
   }
   if (localAddress !== undefined) native.localAddress = checkHost(localAddress, 'options.localAddress');
-  const servers = [...hops, server];
   if (servers[0].sock !== undefined && native.sessions !== 1)
     throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
   if (servers[0].sock !== undefined && reconnect !== false)

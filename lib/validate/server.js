@@ -323,6 +323,10 @@ function checkHop(hop, name, copies, hostVerifier) {
     throw invalidArgValue(`${name}.jump`, 'must not be given: all jump hosts are in one list', hop.jump, {
       secret: true,
     });
+  if (hop.proxy !== undefined)
+    throw invalidArgValue(`${name}.proxy`, 'must not be given: options.proxy leads to the first jump host', hop.proxy, {
+      secret: true,
+    });
   if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true for a jump host', true);
   return server;
 }
@@ -338,4 +342,4 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = { ASKS, checkJump, checkServer, checkUnreached };
+module.exports = { ASKS, CONNECTORS, checkJump, checkServer, checkUnreached };

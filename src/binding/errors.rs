@@ -2,7 +2,7 @@
 
 use napi_derive::napi;
 
-use crate::binding::types::enums::{HostKeyReason, LossReason};
+use crate::binding::types::enums::{HostKeyReason, LossReason, ProxyReason};
 #[cfg(unix)]
 use crate::net::{error_code, external};
 use crate::session;
@@ -30,6 +30,8 @@ pub struct Failure {
     pub detail: Option<String>,
     /// What was wrong with the host key.
     pub host_key: Option<HostKeyFacts>,
+    /// What the proxy did in place of connecting to the server.
+    pub proxy: Option<ProxyFacts>,
     /// The methods that the server accepts.
     pub accepted_methods: Option<Vec<String>>,
     /// The methods that were tried.
@@ -58,6 +60,24 @@ pub struct HostKeyFacts {
     pub line: Option<u32>,
 }
 
+/// What a proxy did in place of connecting to the server.
+#[napi(object, object_from_js = false)]
+#[derive(Clone, Debug)]
+pub struct ProxyFacts {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// What happened.
+    pub reason: ProxyReason,
+    /// The status code of its HTTP response.
+    pub status_code: Option<u16>,
+    /// The reason phrase of its HTTP response.
+    pub status_message: Option<String>,
+    /// The code of its SOCKS 5 reply.
+    pub reply_code: Option<u8>,
+}
+
 impl Failure {
     /// Returns a failure without a system call.
     pub(crate) fn new(code: &str, message: String) -> Self {
@@ -71,6 +91,7 @@ impl Failure {
             hop: None,
             detail: None,
             host_key: None,
+            proxy: None,
             accepted_methods: None,
             tried_methods: None,
             loss_reason: None,
@@ -112,6 +133,7 @@ impl Failure {
         }
         match error.root() {
             session::Error::HostKey(refusal) => self.host_key = Some((&**refusal).into()),
+            session::Error::Proxy(refusal) => self.proxy = Some((&**refusal).into()),
             session::Error::HostKeyFile { file, line, .. } => {
                 self.file = file.as_ref().map(|file| file.display().to_string());
                 self.line = line.map(|line| line as u32);
@@ -166,6 +188,26 @@ impl From<&session::HostKeyRefusal> for HostKeyFacts {
             known: refusal.known.clone(),
             file: line.map(|line| line.path.display().to_string()),
             line: line.map(|line| line.number as u32),
+        }
+    }
+}
+
+impl From<&session::ProxyRefusal> for ProxyFacts {
+    fn from(refusal: &session::ProxyRefusal) -> Self {
+        let (status_code, status_message, reply_code) = match &refusal.fault {
+            session::ProxyFault::Status { code, phrase } => {
+                (Some(*code), Some(phrase.clone()), None)
+            }
+            session::ProxyFault::Reply(code) => (None, None, Some(*code)),
+            _ => (None, None, None),
+        };
+        Self {
+            host: refusal.host.clone(),
+            port: refusal.port,
+            reason: (&refusal.fault).into(),
+            status_code,
+            status_message,
+            reply_code,
         }
     }
 }

@@ -110,6 +110,7 @@ fn is_final(error: &Error) -> bool {
         | Error::Algorithm(_)
         | Error::SockUsed => true,
         Error::Hop { error, .. } | Error::WithBanner { error, .. } => is_final(error),
+        Error::Proxy(refusal) => refusal.fault.is_about_the_login(),
         Error::Dial { .. }
         | Error::Timeout { .. }
         | Error::Protocol(_)
@@ -121,6 +122,7 @@ fn is_final(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::{ProxyFault, ProxyRefusal};
 
     const SECOND: Duration = Duration::from_secs(1);
     const POLICY: Reconnect = Reconnect {
@@ -222,6 +224,10 @@ mod tests {
             address: "host:22".into(),
         };
         let at_hop = |error| Error::Hop { address: "host:22".into(), error: Box::new(error) };
+        let at_proxy = |fault| {
+            let (host, port) = ("proxy".into(), 1080);
+            Error::Proxy(Box::new(ProxyRefusal { host, port, fault, text: text() }))
+        };
         let timeout = Error::Timeout { host: text(), limit: 5, step: "a connection" };
         for (error, again) in [
             (dial, true),
@@ -234,6 +240,10 @@ mod tests {
             (Error::Auth(Box::default()), false),
             (Error::Algorithm(text()), false),
             (Error::SockUsed, false),
+            (at_proxy(ProxyFault::Login), false),
+            (at_proxy(ProxyFault::Status { code: 407, phrase: text() }), false),
+            (at_proxy(ProxyFault::Status { code: 503, phrase: text() }), true),
+            (at_hop(at_proxy(ProxyFault::Reply(5))), true),
             (at_hop(Error::Auth(Box::default())), false),
             (at_hop(broken()), true),
         ] {

@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 
 use crate::session::auth::credentials::Credentials;
 use crate::session::connect::happy_eyeballs::Dialing;
+use crate::session::connect::proxy::Proxy;
 use crate::session::connect::proxy_command::ProxyCommand;
 use crate::session::connect::sock::Sock;
 use crate::session::host_key::trust::Trust;
@@ -49,7 +50,7 @@ impl Target {
         match &self.route {
             Route::Sock(sock) => Some(sock),
             Route::Jump(hop) => hop.sock(),
-            Route::Direct(_) | Route::Command(_) => None,
+            Route::Direct(_) | Route::Proxy(..) | Route::Command(_) => None,
         }
     }
 
@@ -69,6 +70,8 @@ impl Target {
 pub enum Route {
     /// By a TCP connection.
     Direct(Dialing),
+    /// By a TCP connection to a proxy, which connects to the server.
+    Proxy(Dialing, Proxy),
     /// Through a session with a jump host, which connects to the server.
     Jump(Arc<Target>),
     /// Through the standard input and output of a program.

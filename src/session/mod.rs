@@ -25,9 +25,12 @@ pub use auth::responder::{Inquiry, Responses, Subject};
 pub use backoff::Reconnect;
 pub use config::{Banner, Route, Target};
 pub use connect::happy_eyeballs::{Dialing, Family};
+pub use connect::proxy::{Proxy, ProxyLogin, ProxyProtocol};
 pub use connect::proxy_command::{ProxyCommand, Tokens};
 pub use connect::sock::Sock;
-pub use error::{Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason};
+pub use error::{
+    Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason, ProxyFault, ProxyRefusal,
+};
 pub use host_key::known_hosts::ReadError;
 pub use host_key::known_hosts_command::KnownHostsCommand;
 pub use host_key::known_hosts_writer::WriteError;

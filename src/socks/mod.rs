@@ -1,13 +1,15 @@
-//! The server side of SOCKS 4, 4a and 5.
+//! SOCKS 4, 4a and 5: the server side, and the client side of SOCKS 5.
 //!
 //! - `handshake`: the handshake without a socket; `accept`: the handshake on a socket.
 //! - `v4`, `v5`: the layouts of the messages; `reply`: the codes of replies.
 //! - `credentials`: the comparison of usernames and passwords.
+//! - `client`: the messages of a client.
 //!
 //! A client may send data right after its request. The handshake therefore reads no byte beyond its
 //! own messages: the rest stays in the socket for the connection.
 
 mod accept;
+pub(crate) mod client;
 mod credentials;
 mod handshake;
 mod reply;
@@ -91,7 +93,7 @@ impl Fault {
     pub(crate) fn reply(self) -> Vec<u8> {
         match self {
             Fault::Ended | Fault::NotSocks(_) | Fault::Garbled(_) => Vec::new(),
-            Fault::Method => v5::NO_METHOD.to_vec(),
+            Fault::Method => v5::choice(v5::NO_METHOD).to_vec(),
             Fault::Login => v5::LOGIN_FAILED.to_vec(),
             Fault::NoPassword | Fault::TooLong => Version::Four.reply(Reply::Failed),
             Fault::Command(version, _) => version.reply(Reply::CommandNotSupported),
@@ -117,7 +119,7 @@ impl Fault {
 
 /// The maximum length of a username, a password or a host name: in SOCKS 5 the length is one byte.
 /// SOCKS 4 has no limit of its own.
-const MAX_LENGTH: usize = 255;
+pub(crate) const MAX_LENGTH: usize = 255;
 
 /// The only supported command.
 const CONNECT: u8 = 1;

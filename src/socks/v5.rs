@@ -8,22 +8,22 @@ use crate::socks::{CONNECT, Fault, Parsed, Reply, Request, Version, host_name};
 /// The first byte of the messages of RFC 1928.
 pub(crate) const VERSION: u8 = 5;
 /// The first byte of the messages of RFC 1929.
-const LOGIN_VERSION: u8 = 1;
+pub(crate) const LOGIN_VERSION: u8 = 1;
 
 /// Methods of authentication.
 pub(crate) const NO_AUTHENTICATION: u8 = 0;
 pub(crate) const USERNAME_PASSWORD: u8 = 2;
 
-/// The message that no method is acceptable.
-pub(crate) const NO_METHOD: [u8; 2] = [VERSION, 0xff];
+/// No method is acceptable.
+pub(crate) const NO_METHOD: u8 = 0xff;
 /// The messages that the credentials are accepted or wrong.
 pub(crate) const LOGIN_ACCEPTED: [u8; 2] = [LOGIN_VERSION, 0];
 pub(crate) const LOGIN_FAILED: [u8; 2] = [LOGIN_VERSION, 1];
 
 /// Types of addresses.
-const IPV4: u8 = 1;
-const DOMAIN: u8 = 3;
-const IPV6: u8 = 4;
+pub(crate) const IPV4: u8 = 1;
+pub(crate) const DOMAIN: u8 = 3;
+pub(crate) const IPV6: u8 = 4;
 
 /// Parses `05, count, methods`: the methods that the client supports.
 pub(crate) fn methods(bytes: &[u8]) -> Parsed<&[u8]> {

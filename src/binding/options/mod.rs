@@ -2,7 +2,7 @@
 
 pub mod algorithms;
 pub mod limits;
-mod routes;
+pub mod routes;
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use ssh_proto::{AlgorithmKind, PublicEntry, Rekey, Windows};
 use crate::binding::calls::{duration, unpack};
 use crate::binding::errors::Failure;
 use crate::binding::options::algorithms::AlgorithmLists;
+use crate::binding::options::routes::ProxyOption;
 use crate::binding::types::enums::{AuthMethodName, Strictness};
 use crate::names;
 use crate::session::{
@@ -114,6 +115,8 @@ pub struct Options {
     pub server: Server,
     /// The jump hosts, in order.
     pub jump: Vec<Server>,
+    /// The proxy that leads to the first server.
+    pub proxy: Option<ProxyOption>,
     /// The shell that runs a `proxyCommand`.
     pub shell: String,
     /// The address of this machine to dial from.
@@ -255,7 +258,7 @@ impl Options {
         };
         // The first server is reached from here, each other one through the one before it.
         let first = self.jump.first().unwrap_or(&self.server);
-        let mut route = routes::first(first, dialing, self.shell)?;
+        let mut route = routes::first(first, dialing, self.proxy, self.shell)?;
         for (number, hop) in (0..).zip(self.jump) {
             route = Route::Jump(Arc::new(hop.into_target(route, Some(number), shared)?));
         }

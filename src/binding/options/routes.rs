@@ -3,14 +3,49 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+
 use crate::binding::errors::Failure;
 use crate::binding::options::Server;
-use crate::session::{Dialing, Family, ProxyCommand, Route, Tokens};
+use crate::binding::types::enums::ProxyProtocol;
+use crate::session::{
+    Dialing, EncryptedSecret, Family, Proxy, ProxyCommand, ProxyLogin, Route, Tokens,
+};
+
+/// A proxy, with the default of its port.
+#[napi(object, object_to_js = false)]
+pub struct ProxyOption {
+    /// The protocol.
+    pub protocol: ProxyProtocol,
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// The name of the user; together with the password.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<Uint8Array>,
+}
 
 /// Returns the route to the first server.
-pub(crate) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<Route, Failure> {
+pub(crate) fn first(
+    server: &Server,
+    dialing: Dialing,
+    proxy: Option<ProxyOption>,
+    shell: String,
+) -> Result<Route, Failure> {
     if server.sock {
         return Ok(Route::Sock(Arc::default()));
+    }
+    if let Some(proxy) = proxy {
+        let proxy = Proxy::from(proxy);
+        if let Some(fault) = proxy.host_fault(&server.host) {
+            let (option, host) = (&server.option, server.host.escape_debug());
+            let message = format!("The property '{option}.host' {fault}. Received '{host}'");
+            return Err(Failure::new("ERR_INVALID_ARG_VALUE", message));
+        }
+        return Ok(Route::Proxy(dialing, proxy));
     }
     let Some(text) = &server.proxy_command else { return Ok(Route::Direct(dialing)) };
     let tokens = Tokens { host: &server.host, port: server.port, username: &server.username };
@@ -22,6 +57,17 @@ pub(crate) fn first(server: &Server, dialing: Dialing, shell: String) -> Result<
         Failure::new("ERR_INVALID_ARG_VALUE", message)
     })?;
     Ok(Route::Command(command))
+}
+
+impl From<ProxyOption> for Proxy {
+    /// Copies the password; JavaScript wipes the original.
+    fn from(option: ProxyOption) -> Self {
+        let login = option.username.zip(option.password).map(|(username, password)| ProxyLogin {
+            username,
+            password: EncryptedSecret::new(&password),
+        });
+        Self { protocol: option.protocol.into(), host: option.host, port: option.port, login }
+    }
 }
 
 /// The error for an option that this system does not support.

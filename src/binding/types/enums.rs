@@ -5,7 +5,8 @@ use napi_derive::napi;
 use ssh_proto::AlgorithmKind as Kind;
 
 use crate::session::{
-    AuthMethod, HostKeyReason as KeyReason, LossReason as SessionLoss, Strictness as TrustPolicy,
+    AuthMethod, HostKeyReason as KeyReason, LossReason as SessionLoss, ProxyFault,
+    ProxyProtocol as Protocol, Strictness as TrustPolicy,
 };
 use crate::tunnel::{
     ClosedBy as EndedBy, ConnectionState as State, ForwardSpec, TunnelState as Doing,
@@ -92,6 +93,27 @@ string_enum! {
         AcceptNew => AcceptNew,
         No => No,
         Off => Off,
+    }
+}
+
+string_enum! {
+    /// The protocol of a proxy.
+    "lowercase" ProxyProtocol into Protocol { Http => Http, Socks5 => Socks5, }
+}
+
+string_enum! {
+    /// What went wrong at a proxy.
+    "lowercase" ProxyReason { Auth, Refused, Invalid, Closed, }
+}
+
+impl From<&ProxyFault> for ProxyReason {
+    fn from(fault: &ProxyFault) -> Self {
+        match fault {
+            _ if fault.is_about_the_login() => Self::Auth,
+            ProxyFault::Status { .. } | ProxyFault::Reply(_) | ProxyFault::Login => Self::Refused,
+            ProxyFault::Invalid => Self::Invalid,
+            ProxyFault::Closed => Self::Closed,
+        }
     }
 }
 

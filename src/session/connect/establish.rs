@@ -8,6 +8,7 @@ use ssh_proto::key::HostKey;
 use ssh_proto::{
     AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Log, Setup, Windows,
 };
+use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -25,8 +26,8 @@ use crate::session::connect::transport::Stream;
 use crate::session::connection::{OpenEarly, Session, exchange};
 use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
-    Banner, Error, HostKeyInfo, HostKeyReason, HostKeyRefusal, KeyFile, Route, Strictness, Target,
-    Trust,
+    Banner, Dialing, Error, HostKeyInfo, HostKeyReason, HostKeyRefusal, KeyFile, Route, Strictness,
+    Target, Trust,
 };
 
 /// Asks the application about a host key; dropping the sender rejects it.
@@ -139,21 +140,40 @@ impl Connector<'_> {
         self.callbacks.log.within(&format!("{server}: "))
     }
 
+    /// Connects to a server or its proxy by TCP.
+    async fn dial(
+        &mut self,
+        step: &'static str,
+        host: &str,
+        port: u16,
+        dialing: &Dialing,
+    ) -> Result<TcpStream, Error> {
+        let log = self.server_log();
+        log.write(|| "connects");
+        let stream = self.within(step, dial(host, port, dialing)).await??;
+        log.write(|| match (stream.local_addr(), stream.peer_addr()) {
+            (Ok(local), Ok(remote)) => format!("connected to {remote} from {local}"),
+            _ => "connected".to_owned(),
+        });
+        Ok(stream)
+    }
+
     /// Connects the stream.
     async fn connect_stream(&mut self) -> Result<Stream, Error> {
         let target = self.target.clone();
         let Target { host, port, route, .. } = &*target;
         match route {
             Route::Direct(dialing) => {
-                let log = self.server_log();
-                log.write(|| "connects");
-                let dialed = self.within("a connection", dial(host, *port, dialing)).await?;
-                let stream = dialed?;
-                log.write(|| match (stream.local_addr(), stream.peer_addr()) {
-                    (Ok(local), Ok(remote)) => format!("connected to {remote} from {local}"),
-                    _ => "connected".to_owned(),
-                });
-                Ok(stream.into())
+                let dialed = self.dial("a connection", host, *port, dialing).await?;
+                Ok(dialed.into())
+            }
+            Route::Proxy(dialing, proxy) => {
+                let step = "a connection to the proxy";
+                let mut stream = self.dial(step, &proxy.host, proxy.port, dialing).await?;
+                self.server_log().write(|| "asks the proxy to connect");
+                let asked = proxy.connect(&mut stream, host, *port);
+                self.within("the proxy to connect", asked).await??;
+                Ok(Stream::proxied(stream))
             }
             Route::Command(command) => {
                 self.server_log().write(|| "starts the proxy command");

@@ -21,17 +21,24 @@ pub(crate) struct Stream {
     /// TCP to the server, or one end of the stream to the bridge.
     local: Local,
     guard: Option<Guard>,
+    /// Whether the socket leads to a proxy, and not to the server.
+    proxied: bool,
 }
 
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self { local: stream.into(), guard: None }
+        Self { local: stream.into(), guard: None, proxied: false }
     }
 }
 
 impl Stream {
     pub(crate) fn bridged(end: End, guard: Guard) -> Self {
-        Self { local: end.into(), guard: Some(guard) }
+        Self { local: end.into(), guard: Some(guard), proxied: false }
+    }
+
+    /// Makes the stream of a socket that leads to the server through a proxy.
+    pub(crate) fn proxied(stream: TcpStream) -> Self {
+        Self { proxied: true, ..stream.into() }
     }
 
     /// Waits until the stream may be readable.
@@ -105,8 +112,11 @@ impl Stream {
         }
     }
 
-    /// Returns whether this is TCP to a loopback address.
+    /// Returns whether this is TCP to a server at a loopback address.
     pub(crate) fn is_local(&self) -> bool {
+        if self.proxied {
+            return false;
+        }
         let address = self.tcp().and_then(|socket| socket.peer_addr().ok()?.as_socket());
         address.is_some_and(|address| address.ip().is_loopback())
     }
