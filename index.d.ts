@@ -568,6 +568,11 @@ export interface SSHTunnelOptions {
    * through the next session, or reset after `readyTimeout` (ETIMEDOUT). Up to 1024 are accepted, others
    * stay in the system's backlog.
    *
+   * The waits double from attempt to attempt. They begin anew after a session that was useful: one that has carried
+   * data from a target, or that has lasted for 10 seconds (or for `maxDelay`, if that is less). A server that ends the
+   * connection before it identifies itself is busy ({@link SSHTunnelError.lossReason} `'unidentified'`): it is asked
+   * again after the first wait, five times in a row, before such waits double too.
+   *
    * 'reconnecting' is emitted before each wait, and 'ready' when the session is up. Each attempt reads
    * known_hosts files and asks the agent, the hostVerifier and listeners of 'keyboard-interactive' again.
    *
@@ -1433,13 +1438,16 @@ export interface SSHTunnelError extends Error {
   /**
    * How the session ended, for ERR_SSH_DISCONNECTED; of a jump host's session, if there is a `hop`:
    * - `'closed'`: The server, or what leads to it (`proxyCommand`, `sock`), closed the connection.
+   * - `'unidentified'`: The connection ended before the server identified itself. sshd ends connections so while too
+   *   many clients are authenticating (MaxStartups), and for a while those of an address that it has penalized
+   *   (PerSourcePenalties); `banner` has its words, if it said any. `reconnect` tries again soon.
    * - `'network'`: The network broke the connection.
    * - `'disconnect'`: The server sent SSH_MSG_DISCONNECT; the message contains its reason.
    * - `'silent'`: The server did not answer `keepaliveCountMax` keepalive requests.
    * - `'rekey'`: The server did not complete a key exchange.
    * - `'protocol'`: The session of a jump host failed with another error, which is in the message.
    */
-  lossReason?: 'closed' | 'network' | 'disconnect' | 'silent' | 'rekey' | 'protocol';
+  lossReason?: 'closed' | 'unidentified' | 'network' | 'disconnect' | 'silent' | 'rekey' | 'protocol';
   /** What the server said when it refused to open a connection, for ERR_SSH_OPEN_... of a socket of `dial()`. */
   description?: string;
   /** The file, for ERR_SSH_CONFIG, and for ERR_SSH_HOST_KEY if a file cannot be read or written. */

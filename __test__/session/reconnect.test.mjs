@@ -1,6 +1,8 @@
 // reconnect: a disconnected session is set up again, with the same ports, for later connections.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import net from 'node:net';
 import { after } from 'node:test';
 
 import { test } from '../helpers/bounded.mjs';
@@ -8,7 +10,7 @@ import { KIB, MIB, behaviors, connect as connectTo, exchange, patternHash } from
 import { Child, runModule } from '../helpers/process.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { EventLog, assertIncludes, makeTunnel, openTunnel } from '../helpers/tunnels.mjs';
+import { EventLog, assertIncludes, makeTunnel, openTunnel, withoutForward } from '../helpers/tunnels.mjs';
 
 const server = await Sshd.start();
 after(() => server.stop());
@@ -90,6 +92,7 @@ test('a tunnel reconnects after several failed attempts', async (t) => {
     const ready = performance.now();
     await server.halt();
     let goesOn;
+    let busy = 0;
     for (let count = 1; count <= 4; count++) {
       let { attempt, delay, error } = await it.eventLog.next('reconnecting');
       // The last attempts after the first disconnect may have failed before the server was back.
@@ -102,7 +105,12 @@ test('a tunnel reconnects after several failed attempts', async (t) => {
       // A second disconnect continues with the longest delay, unless the session lasted for maxDelay: on a machine that
       // is too busy to tell, the delays may also start over.
       goesOn ??= performance.now() - ready < maxDelay / 2;
-      const starting = Math.min(20 * 2 ** (count - 1), maxDelay);
+      // Such an end before the identification is that of a busy server, and doubles nothing.
+      if (count > 1 && error.lossReason === 'unidentified') {
+        busy++;
+        continue;
+      }
+      const starting = Math.min(20 * 2 ** (count - 1 - busy), maxDelay);
       const longest = turn === 1 ? starting : maxDelay;
       const shortest = goesOn ? longest : starting;
       assert.ok(delay >= shortest / 2 && delay <= longest, `${delay} ms before attempt ${count}`);
@@ -111,6 +119,39 @@ test('a tunnel reconnects after several failed attempts', async (t) => {
   }
   await it.eventLog.next('ready');
   await assertBack(it);
+});
+
+test('three losses of short sessions that carried data are three short waits', async (t) => {
+  const it = await connected(t, { reconnect: { initialDelay: 100 } });
+  for (let turn = 0; turn < 4; turn++) {
+    await it.eventLog.next('ready');
+    await exchange(await it.connect());
+    server.killSessions();
+    const { attempt, delay } = await it.eventLog.next('reconnecting');
+    assert.equal(attempt, 1);
+    assert.ok(delay >= 50 && delay <= 100, `${delay} ms after loss ${turn}`);
+  }
+});
+
+test('a server that is busy (MaxStartups) is named, and asked again soon', async (t) => {
+  const own = await Sshd.start({ maxStartups: '1' });
+  t.after(() => own.stop());
+  const holder = net.connect(own.port, '127.0.0.1');
+  t.after(() => holder.destroy());
+  await once(holder, 'data'); // its identification: not authenticated
+  const reconnect = { initial: true, initialDelay: 40, maxDelay: 10_000 };
+  const { tunnel, eventLog } = withoutForward(t, own.login, { reconnect });
+  const connecting = tunnel.promises.connect();
+  for (let count = 1; count <= 4; count++) {
+    const { attempt, delay, error } = await eventLog.next('reconnecting');
+    assert.equal(attempt, count);
+    assert.ok(delay >= 20 && delay <= 40, `${delay} ms before attempt ${count}`);
+    assertIncludes(error, { code: 'ERR_SSH_DISCONNECTED', lossReason: 'unidentified' });
+    assert.match(error.message, /waited for the server to identify itself, as sshd does above MaxStartups/);
+    assert.match(error.banner ?? 'Exceeded MaxStartups', /Exceeded MaxStartups/);
+  }
+  holder.destroy();
+  await connecting;
 });
 
 test('a session made by connect() reconnects too', async (t) => {

@@ -3,7 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::random::random;
-use crate::session::Error;
+use crate::session::{Error, LossReason};
+
+/// Time from which on a session was useful, also if it carried no data; less if `max_delay` is less.
+const LASTING: Duration = Duration::from_secs(10);
+/// Number of refusals in a row by a busy server after which the delay is the same as after other errors.
+const MAX_SOON: u32 = 5;
 
 /// How often and how soon a disconnected session is reconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +43,21 @@ pub(crate) struct Backoff {
     up: Option<Instant>,
     /// Whether the session has carried data from a target.
     served: bool,
+    /// How many refusals by a busy server are still followed by the first delay.
+    soon: u32,
+    /// The number of them in a row that are.
+    max_soon: u32,
 }
 
 impl Backoff {
     pub(crate) fn new(policy: Reconnect) -> Self {
-        Self { policy, attempts: 0, delay: first_delay(&policy), up: None, served: false }
+        let delay = first_delay(&policy);
+        Self { policy, attempts: 0, delay, up: None, served: false, soon: 0, max_soon: 0 }
+    }
+
+    /// The same for a session that the tunnel needs: a server that is busy is asked again soon.
+    pub(crate) fn urgent(policy: Reconnect) -> Self {
+        Self { soon: MAX_SOON, max_soon: MAX_SOON, ..Self::new(policy) }
     }
 
     /// Returns whether the first session is attempted again, too.
@@ -52,7 +67,8 @@ impl Backoff {
 
     /// Notes that the first session begins to connect.
     pub(crate) fn begin(&mut self) {
-        *self = Self::new(self.policy);
+        (self.attempts, self.delay) = (0, first_delay(&self.policy));
+        (self.up, self.served, self.soon) = (None, false, self.max_soon);
     }
 
     /// Notes that the session is established.
@@ -60,6 +76,7 @@ impl Backoff {
         self.attempts = 0;
         self.up = Some(now);
         self.served = false;
+        self.soon = self.max_soon;
     }
 
     /// Notes that the session has carried data from a target.
@@ -70,10 +87,11 @@ impl Backoff {
     /// Returns the next attempt after the session was disconnected, or an attempt failed, with
     /// `error`; `None` if there is none.
     pub(crate) fn next(&mut self, error: &Error, now: Instant) -> Option<Attempt> {
-        // The delay is not reset for a server that disconnects at once after authentication.
         let first = first_delay(&self.policy);
-        let enough = if self.served { first } else { self.policy.max_delay };
-        if self.up.take().is_some_and(|up| now.duration_since(up) >= enough) {
+        // The delay is not reset for a server that disconnects soon after authentication.
+        let lasting = LASTING.min(self.policy.max_delay);
+        let useful = |up| self.served || now.duration_since(up) >= lasting;
+        if self.up.take().is_some_and(useful) {
             self.delay = first;
         }
         if is_final(error) || self.policy.max_attempts.is_some_and(|max| self.attempts >= max) {
@@ -82,8 +100,18 @@ impl Backoff {
         self.attempts += 1;
         let mut bytes = [0; 4];
         random(&mut bytes);
-        let delay = jittered(self.delay, u32::from_ne_bytes(bytes));
-        self.delay = (self.delay * 2).min(self.policy.max_delay);
+        let chance = u32::from_ne_bytes(bytes);
+        let delay = if is_busy(error) && self.soon > 0 {
+            self.soon -= 1;
+            jittered(first, chance)
+        } else {
+            if !is_busy(error) {
+                self.soon = self.max_soon;
+            }
+            let delay = jittered(self.delay, chance);
+            self.delay = (self.delay * 2).min(self.policy.max_delay);
+            delay
+        };
         Some(Attempt { number: self.attempts, delay })
     }
 }
@@ -98,6 +126,16 @@ fn jittered(delay: Duration, random: u32) -> Duration {
     let whole = delay.as_millis() as u64;
     let chance = (u128::from(whole / 2) * u128::from(random) / u128::from(u32::MAX)) as u64;
     Duration::from_millis(whole - chance)
+}
+
+/// Returns whether the server, or a jump host, refused the connection before it identified itself, as
+/// sshd does at random while too many clients are not authenticated (MaxStartups).
+fn is_busy(error: &Error) -> bool {
+    let reason = match error.root() {
+        Error::Disconnected { reason, .. } => *reason,
+        _ => None,
+    };
+    reason == Some(LossReason::Unidentified)
 }
 
 /// Returns whether another attempt would fail with the same error until something is changed.
@@ -179,9 +217,13 @@ mod tests {
         let mut backoff = Backoff::new(POLICY);
         follow(&mut backoff, start, &[1, 2]);
         backoff.up(start);
-        follow(&mut backoff, start + POLICY.max_delay - SECOND, &[4, 8]);
+        follow(&mut backoff, start + LASTING - SECOND, &[4, 8]);
         backoff.up(start);
-        follow(&mut backoff, start + POLICY.max_delay, &[1, 2]);
+        follow(&mut backoff, start + LASTING, &[1, 2]);
+        let mut short = Backoff::new(Reconnect { max_delay: SECOND * 2, ..POLICY });
+        follow(&mut short, start, &[1, 2, 2]);
+        short.up(start);
+        follow(&mut short, start + SECOND * 2, &[1, 2]);
     }
 
     #[test]
@@ -189,16 +231,45 @@ mod tests {
         let start = Instant::now();
         let mut backoff = Backoff::new(POLICY);
         follow(&mut backoff, start, &[1, 2]);
-        // The session ended at once.
-        backoff.up(start);
-        backoff.served();
-        follow(&mut backoff, start + SECOND / 2, &[4]);
         // The session was short and carried no data.
         backoff.up(start);
-        follow(&mut backoff, start + SECOND, &[8]);
-        backoff.up(start);
-        backoff.served();
-        follow(&mut backoff, start + SECOND, &[1, 2]);
+        follow(&mut backoff, start + SECOND, &[4]);
+        // However short: three losses of such sessions are three first delays.
+        for _ in 0..3 {
+            backoff.up(start);
+            backoff.served();
+            follow(&mut backoff, start + SECOND / 10, &[1]);
+        }
+        follow(&mut backoff, start, &[2, 4]);
+    }
+
+    #[test]
+    fn a_busy_server_is_asked_again_soon_some_times() {
+        let now = Instant::now();
+        let lost = |reason| Error::Disconnected { reason: Some(reason), text: text() };
+        let busy = || Error::Hop {
+            address: "host:22".into(),
+            error: Box::new(Error::WithBanner {
+                error: Box::new(lost(LossReason::Unidentified)),
+                banner: "Exceeded MaxStartups".into(),
+            }),
+        };
+        let follow = |backoff: &mut Backoff, error: &Error, seconds: &[u64]| {
+            for whole in seconds.iter().map(|seconds| Duration::from_secs(*seconds)) {
+                let attempt = backoff.next(error, now).expect("there is no limit");
+                assert!((whole / 2..=whole).contains(&attempt.delay), "{attempt:?} of {whole:?}");
+            }
+        };
+        let mut backoff = Backoff::urgent(POLICY);
+        follow(&mut backoff, &broken(), &[1, 2, 4]);
+        follow(&mut backoff, &busy(), &[1, 1, 1, 1, 1, 8, 16]);
+        // Another error in between: they are not in a row.
+        follow(&mut backoff, &lost(LossReason::Closed), &[30]);
+        follow(&mut backoff, &busy(), &[1, 1, 1, 1, 1, 30]);
+        backoff.begin();
+        follow(&mut backoff, &busy(), &[1, 1, 1, 1, 1, 1, 2]);
+        // Where nothing waits for the session, it has the delay of every error.
+        follow(&mut Backoff::new(POLICY), &busy(), &[1, 2, 4]);
     }
 
     #[test]

@@ -358,14 +358,16 @@ pub(crate) async fn exchange(session: &mut Session, waiting_for: &str) -> Result
         .await;
     }
     outcome.map_err(|error| match session.disconnect_error(&error) {
-        Error::Disconnected { reason, text } => Error::Disconnected {
-            reason: if session.client.is_identified() {
-                reason
-            } else {
-                Some(LossReason::Unidentified)
-            },
-            text: format!("{text} while we waited for {waiting_for}"),
-        },
+        Error::Disconnected { reason, text } => {
+            let text = format!("{text} while we waited for {waiting_for}");
+            if session.client.is_identified() {
+                return Error::Disconnected { reason, text };
+            }
+            let known = session.stream.close_reason().is_some();
+            let hint = if known { "" } else { ", as sshd does above MaxStartups" };
+            let text = format!("{text}{hint}");
+            Error::Disconnected { reason: Some(LossReason::Unidentified), text }
+        }
         other => other,
     })
 }

@@ -75,7 +75,16 @@ const pick = (names) => (object) => Object.fromEntries(names.map((name) => [name
 const TARGET = ['forwardHost', 'forwardPort', 'forwardPath'];
 const LOCAL = ['localPort', 'localPath'];
 
-const errorMembers = pick(['code', 'message', 'hop', 'hostKey', 'proxy', 'acceptedMethods', 'triedMethods', 'lossReason']);
+const errorMembers = pick([
+  'code',
+  'message',
+  'hop',
+  'hostKey',
+  'proxy',
+  'acceptedMethods',
+  'triedMethods',
+  'lossReason',
+]);
 
 const forwardMembers = pick([
   'forwardId',

@@ -70,13 +70,14 @@ string_enum! {
 
 string_enum! {
     /// How a session ended.
-    "lowercase" LossReason { Closed, Network, Disconnect, Silent, Rekey, Protocol, }
+    "lowercase" LossReason { Closed, Unidentified, Network, Disconnect, Silent, Rekey, Protocol, }
 }
 
 impl From<SessionLoss> for LossReason {
     fn from(value: SessionLoss) -> Self {
         match value {
-            SessionLoss::Closed | SessionLoss::Unidentified => Self::Closed,
+            SessionLoss::Closed => Self::Closed,
+            SessionLoss::Unidentified => Self::Unidentified,
             SessionLoss::Network => Self::Network,
             SessionLoss::Disconnect | SessionLoss::TooMany => Self::Disconnect,
             SessionLoss::Silent => Self::Silent,

@@ -60,7 +60,7 @@ enum Outage {
 
 impl Reconnecter {
     pub(crate) fn new(policy: Option<Reconnect>) -> Self {
-        Self { backoff: policy.map(Backoff::new), outage: Outage::None }
+        Self { backoff: policy.map(Backoff::urgent), outage: Outage::None }
     }
 
     /// Returns whether the session was lost and another one is to follow.
