@@ -561,7 +561,8 @@ export interface SSHTunnelOptions {
   /**
    * Whether, and how, a disconnected session is restored while the tunnel listens, or after
    * {@link SSHTunnel.connect}. Default: `false`. `true` uses the defaults of {@link ReconnectOptions}. A
-   * server that disappears silently is noticed only with `keepaliveInterval`.
+   * server that disappears silently is noticed only with `keepaliveInterval`. If this machine loses the address that
+   * the session has, that is noticed without it: on Linux when it happens, elsewhere after a sleep of the machine.
    *
    * Open connections end with a reset after the delivered bytes, as without it. The local port stays bound.
    * Connections that are accepted meanwhile, or were not open yet, wait without being read: each is opened

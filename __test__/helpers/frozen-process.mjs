@@ -10,7 +10,7 @@ import { SO_LINGER, SSHTunnel, promises, setsockopt } from '../../index.js';
 let tunnel;
 let connecting;
 let closing;
-const seen = { errors: [], ends: [], opened: 0 };
+const seen = { errors: [], ends: [], opened: 0, losses: [], sessions: 0 };
 const approvals = [];
 
 function write(socket, size) {
@@ -23,6 +23,10 @@ answer({
     tunnel = new SSHTunnel(options);
     tunnel.on('error', ({ code, message }) => seen.errors.push({ code, message }));
     tunnel.on('connection', () => seen.opened++);
+    tunnel.on('reconnecting', ({ error: { code, lossReason, message } }) =>
+      seen.losses.push({ code, lossReason, message }),
+    );
+    tunnel.on('ready', () => seen.sessions++);
     tunnel.on('disconnected', ({ code, reason, clean, lingerExpired }) =>
       seen.ends.push({ code, reason, clean, lingerExpired }),
     );
@@ -78,6 +82,11 @@ answer({
   /** The events of the tunnel, once this many connections have ended. */
   async seen(ends = 0) {
     while (seen.ends.length < ends) await once(tunnel, 'disconnected');
+    return seen;
+  },
+  /** The events of the tunnel, once it has had this many sessions. */
+  async reconnected(sessions) {
+    while (seen.sessions < sessions) await once(tunnel, 'ready');
     return seen;
   },
   /** The events of the tunnel, once its session is disconnected. */

@@ -187,12 +187,15 @@ export class Child {
   #pending = new Map();
   #count = STARTED;
 
-  /** @param options.descriptors how many it may have open */
-  static async start(file, { descriptors } = {}) {
+  /**
+   * @param options.descriptors how many it may have open
+   * @param options.inside a command that runs it elsewhere, such as in a network namespace
+   */
+  static async start(file, { descriptors, inside = [] } = {}) {
     const path = fileURLToPath(new URL(file, import.meta.url));
     // Only a shell can lower the limit; exec keeps the process and its channel to us.
     const limit = descriptors ? ['sh', '-c', `ulimit -n ${descriptors} && exec "$0" "$@"`] : [];
-    const [command, ...args] = [...limit, process.execPath, path];
+    const [command, ...args] = [...inside, ...limit, process.execPath, path];
     const stdio = ['ignore', 'inherit', 'inherit', 'ipc'];
     return Child.of(spawn(command, args, { stdio }), file);
   }

@@ -43,12 +43,12 @@ export class SlowLink {
   #targets;
 
   /** @param rate of both directions, in the words of tc: '5mbit' */
-  static async start(rate) {
+  static async start(rate, options) {
     const link = new SlowLink();
     process.on('exit', link.remove);
     try {
       link.make(rate);
-      link.server = await Sshd.start({ host: FAR, inside: link.inside('far') });
+      link.server = await Sshd.start({ host: FAR, inside: link.inside('far'), ...options });
       link.#targets = link.run('far');
       link.targets = await link.#targets.line();
     } catch (error) {
@@ -74,6 +74,21 @@ export class SlowLink {
       const shape = ['root', 'tbf', 'rate', rate, 'burst', rate.includes('gbit') ? '256k' : '16k', 'latency', QUEUE];
       done(ip('netns', 'exec', namespace, 'tc', 'qdisc', 'add', 'dev', DEVICE, ...shape));
     }
+  }
+
+  #change(...args) {
+    const { status, stderr } = ip('-n', this.#near, ...args, 'dev', DEVICE);
+    if (status !== 0) throw new Error(stderr);
+  }
+
+  /** Adds or removes an address of the near end: 'add' or 'del'. */
+  change(verb, address) {
+    this.#change('addr', verb, `${address}/24`);
+  }
+
+  /** New connections of the near end come from this address of its. */
+  prefer(address) {
+    this.#change('route', 'replace', `${FAR}/32`, 'src', address);
   }
 
   /** The words before a command that runs it at an end of the link. */

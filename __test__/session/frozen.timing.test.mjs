@@ -79,6 +79,18 @@ for (const [name, login] of [
   });
 }
 
+test('a server is asked at once after a pause, also without keepalives', async (t) => {
+  const own = await Sshd.start({ logLevel: 'DEBUG' });
+  t.after(() => own.stop());
+  const { child, connect } = await open(t, {}, { login: own.login });
+  await exchange(await connect());
+  const asked = () => own.log().match(/keepalive@openssh\.com/g)?.length ?? 0;
+  const before = asked();
+  await freeze(child, { time: 2 * FROZEN });
+  await own.logged(new RegExp(`(?:keepalive@openssh\\.com[^]*){${before + 1}}`));
+  assertIncludes(await child.ask('seen'), nothing);
+});
+
 test('the command keeps its session across a pause', async (t) => {
   const setting = new Setting(server);
   t.after(() => setting.remove());

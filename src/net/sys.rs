@@ -14,6 +14,8 @@ use socket2::Socket;
 
 #[cfg(windows)]
 mod file_access;
+#[cfg(target_os = "linux")]
+mod netlink;
 #[cfg(windows)]
 mod pageant;
 mod path_info;
@@ -23,6 +25,8 @@ mod windows;
 
 #[cfg(windows)]
 pub(crate) use self::file_access::file_access;
+#[cfg(target_os = "linux")]
+pub(crate) use self::netlink::NetworkChanges;
 #[cfg(windows)]
 pub(crate) use self::pageant::pageant_pipe;
 pub(crate) use self::path_info::{PathInfo, path_info, set_notsent_lowat};

@@ -4,6 +4,7 @@
 //! socket that another thread is serving. So a task and all its sockets stay on one thread, and
 //! work for another core gets another thread.
 
+pub(crate) mod changes;
 pub(crate) mod cutoff;
 pub(crate) mod deadlines;
 pub(crate) mod ready_list;

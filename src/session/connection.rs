@@ -12,6 +12,7 @@ use crate::net::send_bound::{Room, SendBound};
 use crate::runtime::cutoff::{CutoffWatch, before};
 use crate::runtime::timer::Deadline;
 use crate::session::connect::transport::Stream;
+use crate::session::path::Path;
 use crate::session::{Error, LossReason};
 
 /// Bytes of bulk data in one read, and in one read where the path is slow, or somebody asks and the
@@ -46,6 +47,7 @@ pub(crate) struct Session {
     owes_ack: bool,
     rcvlowat: RcvLowat,
     send_bound: SendBound,
+    path: Path,
     /// Whether a channel was closed right after its last bytes, without a confirmation for them.
     pub(crate) unconfirmed: bool,
     /// Whether data has arrived from a target.
@@ -116,9 +118,11 @@ impl Session {
     }
 
     pub(crate) fn new(client: Client, stream: Stream) -> Self {
+        let path = Path::new(stream.tcp());
         Self {
             client,
             stream,
+            path,
             connect_time: Duration::ZERO,
             moved: 0,
             received: 0,
@@ -147,6 +151,15 @@ impl Session {
         for (_, channel) in self.early.drain(..) {
             self.client.close(channel);
         }
+    }
+
+    /// Asks the server for a sign of life if the process was paused, or if the path may have changed. An
+    /// error means that the session is disconnected.
+    pub(crate) fn poll_path(&mut self, cx: &Context<'_>, now: Instant) -> Result<(), Error> {
+        if self.path.poll(cx, now)? {
+            self.client.ask(now);
+        }
+        Ok(())
     }
 
     /// Reads once, or continues with the rest of the last read. An error means that the connection

@@ -3,7 +3,7 @@
 //! - `config`: the server and how to connect to it; `error`: why there is no session.
 //! - `connect`: connects a session; `auth`: credentials, agent and prompts; `host_key`: trust.
 //! - `connection`: an established session; `pump`: moves bytes between a socket and a channel;
-//!   `backoff`: when to reconnect.
+//!   `path`: whether its path may have changed; `backoff`: when to reconnect.
 
 mod auth;
 mod backoff;
@@ -14,6 +14,7 @@ mod error;
 #[cfg(test)]
 mod fixtures;
 mod host_key;
+mod path;
 mod pump;
 
 pub use ssh_proto::{AuthMethod, Log, LogSink, Prompt, Prompts};

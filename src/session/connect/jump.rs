@@ -176,6 +176,7 @@ impl Relay {
 
     /// Returns whether there may be more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<bool, Error> {
+        self.session.poll_path(cx, now)?;
         let mut busy = self.receive(cx, now)?;
         self.write(cx, now);
         busy |= self.read(cx, now);

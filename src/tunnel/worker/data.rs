@@ -33,6 +33,10 @@ impl Worker {
             return true;
         }
         let Some(session) = &mut self.session else { return false };
+        if let Err(error) = session.poll_path(cx, now) {
+            self.lost(error);
+            return true;
+        }
         if !session.client.wants_input() {
             return false;
         }

@@ -287,7 +287,7 @@ impl Worker {
     }
 
     /// Ends the connections with a channel, because the session is lost. Those that were not open return.
-    fn lost(&mut self, error: session::Error) {
+    pub(super) fn lost(&mut self, error: session::Error) {
         let Some(session) = self.session.take() else { return };
         self.forwards.clear();
         if self.exit.is_under_way() && self.registry.is_empty() {

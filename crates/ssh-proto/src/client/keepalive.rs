@@ -19,6 +19,9 @@ pub struct Keepalive {
     pub count_max: u32,
 }
 
+/// Time in which the server is asked only once out of turn.
+const ASK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Timer of the server's silence.
 pub(super) struct KeepaliveTimer {
     keepalive: Option<Keepalive>,
@@ -30,11 +33,13 @@ pub(super) struct KeepaliveTimer {
     since: Option<Instant>,
     /// Keepalives sent since the last packet.
     sent: u32,
+    /// When a keepalive was last sent out of turn.
+    asked: Option<Instant>,
 }
 
 impl KeepaliveTimer {
     pub(crate) fn new(keepalive: Option<Keepalive>) -> Self {
-        Self { keepalive, received: None, packet: None, since: None, sent: 0 }
+        Self { keepalive, received: None, packet: None, since: None, sent: 0, asked: None }
     }
 
     /// Records that bytes were received.
@@ -56,6 +61,22 @@ impl KeepaliveTimer {
             self.received(now);
             self.packet_opened();
         }
+    }
+
+    /// Returns whether a keepalive is to be sent out of turn. It counts as one of those in a row, and its
+    /// reply has the time of each.
+    pub(crate) fn asked(&mut self, now: Instant) -> bool {
+        if self.asked.is_some_and(|asked| now < asked + ASK_INTERVAL) {
+            return false;
+        }
+        self.asked = Some(now);
+        if self.received.is_some()
+            && self.keepalive.is_some_and(|limits| self.sent < limits.count_max)
+        {
+            self.sent += 1;
+            self.since = Some(now);
+        }
+        true
     }
 
     /// Returns when bytes were last received.
@@ -138,6 +159,25 @@ mod tests {
         assert_eq!(timer.expired(later), Ok(false));
         assert_eq!(timer.expired(later + SECOND), Ok(true));
         assert_eq!(timer.expired(later + SECOND * 2), Err(Error::KeepaliveTimeout(2000)));
+    }
+
+    #[test]
+    fn a_keepalive_out_of_turn_is_one_of_those_in_a_row() {
+        let start = Instant::now();
+        let mut timer =
+            KeepaliveTimer::new(Some(Keepalive { interval: SECOND * 10, count_max: 2 }));
+        timer.received(start);
+        assert!(timer.asked(start + SECOND));
+        assert!(!timer.asked(start + SECOND * 3 / 2), "once a second");
+        assert_eq!(timer.deadline(), Some(start + SECOND * 11));
+        assert_eq!(timer.expired(start + SECOND * 11), Ok(true));
+        assert!(timer.asked(start + SECOND * 12));
+        assert_eq!(timer.deadline(), Some(start + SECOND * 21), "no further time");
+        assert_eq!(timer.expired(start + SECOND * 21), Err(Error::KeepaliveTimeout(21_000)));
+        let mut never = KeepaliveTimer::new(None);
+        never.received(start);
+        assert!(never.asked(start));
+        assert_eq!(never.deadline(), None);
     }
 
     #[test]

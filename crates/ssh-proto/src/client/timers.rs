@@ -21,14 +21,23 @@ impl Client {
         due.filter(|_| self.is_connected())
     }
 
-    /// Restarts all timers that wait for the server. To be called after the process was paused, by
-    /// SIGSTOP or a sleeping machine.
+    /// Restarts all timers that wait for the server, and asks it for a sign of life. To be called after
+    /// the process was paused, by SIGSTOP or a sleeping machine.
     pub fn resumed(&mut self, now: Instant) {
         self.keepalive.resumed(now);
         self.rekey.resumed(now);
         self.rtt.resumed();
         self.channels.pacing().resumed(now);
         self.requests.resumed(now);
+        self.ask(now);
+    }
+
+    /// Sends a keepalive at once, because the path to the server may have changed. Without keepalives, its
+    /// reply is not waited for: a connection that is gone then fails by itself.
+    pub fn ask(&mut self, now: Instant) {
+        if self.is_connected() && self.keepalive.asked(now) {
+            self.send_keepalive(now);
+        }
     }
 
     /// Handles the timers that are due: sends a keepalive to a silent server, or gives it up; starts
