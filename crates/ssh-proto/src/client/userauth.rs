@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::{Client, Event, Phase};
 use crate::Error;
 use crate::message::{SERVICE_ACCEPT, USERAUTH_FAILURE};
-use crate::userauth::{Auth, Step};
+use crate::userauth::{Auth, Credentials, Step};
 
 impl Client {
     /// Sends the first request, or asks the question that has to be answered before it.
@@ -76,6 +76,11 @@ impl Client {
     /// [`Question::Password`]: crate::Question::Password
     pub fn password(&mut self, given: Option<&[u8]>) -> Result<(), Error> {
         self.answer(|auth, session| auth.password(given, session))
+    }
+
+    /// Replaces the credentials. To be called before [`Client::trust`], which begins the authentication.
+    pub fn set_credentials(&mut self, credentials: Credentials) {
+        self.auth = Auth::new(credentials).logging(self.log.clone());
     }
 
     fn answer(

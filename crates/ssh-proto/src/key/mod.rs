@@ -7,7 +7,8 @@
 //!   `ppk`; `encoding`: what else surrounds a key.
 //! - `public`: [`PublicKey`]; `certificate`: [`Certificate`]; `host`: [`HostKey`] is either of them.
 //! - `listed`: [`ListedKey`], a key in a known_hosts file.
-//! - `fields`: a private key for an agent. `curve`, `rsa`: the types of keys; `pad`, `sha1`, `stack`: helpers.
+//! - `fields`: a private key for an agent; `signature`: signatures that were made outside of this process.
+//! - `curve`, `rsa`: the types of keys; `pad`, `sha1`, `stack`: helpers.
 
 mod certificate;
 mod curve;
@@ -26,6 +27,7 @@ mod private;
 mod public;
 mod rsa;
 mod sha1;
+mod signature;
 mod stack;
 
 pub(crate) use certificate::SUFFIX as CERTIFICATE_SUFFIX;
@@ -38,6 +40,7 @@ pub use listed::{ListedKey, ListedKeyError};
 pub use private::{PrivateKey, PrivateKeyError, SignError};
 pub use public::{PublicKey, PublicKeyError, VerifyError};
 pub(crate) use rsa::blob_bits as rsa_bits;
+pub use signature::encode_signature;
 
 /// Name of Ed25519 keys and of their signatures (RFC 8709).
 const ED25519: &str = "ssh-ed25519";

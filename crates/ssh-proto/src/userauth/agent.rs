@@ -7,7 +7,7 @@
 
 use zeroize::Zeroizing;
 
-use super::identity::Identity;
+use super::identity::{Identity, signature_name};
 use crate::key::SignError;
 use crate::wire::{Malformed, Reader, Writer, message};
 
@@ -125,6 +125,11 @@ pub fn request_addition(
 /// Checks the answer to [`request_addition`]: SSH_AGENT_SUCCESS.
 pub fn added(answer: &[u8]) -> Result<(), AnswerError> {
     expect(answer, SUCCESS).map(|_| ())
+}
+
+/// Returns the name in the signatures of an algorithm: that of a certificate is its key's.
+pub fn signature_algorithm(algorithm: &'static str) -> &'static str {
+    signature_name(algorithm)
 }
 
 fn framed(request: &[u8]) -> Vec<u8> {

@@ -69,6 +69,8 @@ pub(super) enum State {
     Prompting(usize, usize),
     /// A password from the application.
     AskingPassword,
+    /// The same, as the response to the prompt of this round.
+    PasswordPrompt(usize),
 }
 
 /// Tries one method after another, each key and each method at most once, except for what the
@@ -172,7 +174,8 @@ impl Auth {
             | State::Signing(..)
             | State::Interactive(_)
             | State::Prompting(..)
-            | State::AskingPassword => false,
+            | State::AskingPassword
+            | State::PasswordPrompt(_) => false,
         }
     }
 
@@ -186,7 +189,7 @@ impl Auth {
             State::Listing => "the keys of the agent",
             State::Signing(..) => "the agent's signature",
             State::Prompting(..) => "the answers to the server's questions",
-            State::AskingPassword => "the user's password",
+            State::AskingPassword | State::PasswordPrompt(_) => "the user's password",
         }
     }
 
@@ -223,7 +226,8 @@ impl Auth {
                 | State::Listing
                 | State::Signing(..)
                 | State::Prompting(..)
-                | State::AskingPassword => Err(unexpected()),
+                | State::AskingPassword
+                | State::PasswordPrompt(_) => Err(unexpected()),
             },
             _ => Err(unexpected()),
         }
@@ -248,7 +252,9 @@ impl Auth {
         match take(&mut self.state) {
             State::Requested(attempt) => Ok(attempt),
             State::Offered(key) => Ok(Attempt::AgentKey(key)),
-            State::Interactive(_) | State::Prompting(..) => Ok(Attempt::KeyboardInteractive),
+            State::Interactive(_) | State::Prompting(..) | State::PasswordPrompt(_) => {
+                Ok(Attempt::KeyboardInteractive)
+            }
             State::Ready
             | State::Service
             | State::Listing
@@ -262,7 +268,10 @@ impl Auth {
         // Otherwise a method that is not listed was not tried by the server at all.
         let was_tried = matches!(
             self.state,
-            State::Interactive(1..) | State::Prompting(..) | State::Requested(Attempt::AgentKey(_))
+            State::Interactive(1..)
+                | State::Prompting(..)
+                | State::PasswordPrompt(_)
+                | State::Requested(Attempt::AgentKey(_))
         );
         let answered = matches!(self.state, State::Interactive(1..));
         let attempt = self.take_attempt()?;
@@ -295,6 +304,8 @@ impl Auth {
                 && self.may_repeat(&attempt, answered)
             {
                 self.attempts.put_back(attempt);
+            } else if attempt == Attempt::Password {
+                self.credentials.asks_password = false;
             }
         }
         self.accepted = Some(accepted.to_owned());
@@ -366,7 +377,7 @@ impl Auth {
                     return Ok(Step::Send(payload));
                 }
                 Attempt::KeyboardInteractive => {
-                    if !self.credentials.interactive && self.credentials.password.is_none() {
+                    if !self.credentials.interactive && !self.credentials.has_password() {
                         continue; // the password was refused already
                     }
                     self.log_attempt(&attempt);

@@ -97,9 +97,14 @@ impl Credentials {
             AuthMethod::None => true,
             AuthMethod::PublicKey => !self.keys.is_empty(),
             AuthMethod::Agent => self.agent,
-            AuthMethod::KeyboardInteractive => self.interactive || self.password.is_some(),
-            AuthMethod::Password => self.password.is_some() || self.asks_password,
+            AuthMethod::KeyboardInteractive => self.interactive || self.has_password(),
+            AuthMethod::Password => self.has_password(),
         }
+    }
+
+    /// Returns whether there is a password, or one can be asked for.
+    pub(super) fn has_password(&self) -> bool {
+        self.password.is_some() || self.asks_password
     }
 
     /// Returns the algorithms to use a key or certificate with, best first; none if it may not be

@@ -92,11 +92,17 @@ impl Auth {
             return Ok(Step::Ask(Question::Prompts(prompts)));
         }
         // A password that is sent this way is not sent by the method `password` too.
-        let password = self.credentials.password.take_if(|_| prompts.ask_for_password());
-        match password {
+        let is_for_password = prompts.ask_for_password();
+        match self.credentials.password.take_if(|_| is_for_password) {
             Some(password) => {
+                self.credentials.asks_password = false;
                 self.state = State::Interactive(round);
                 Ok(Step::Send(prompts::response(&[password])))
+            }
+            None if is_for_password && self.credentials.asks_password => {
+                self.credentials.asks_password = false;
+                self.state = State::PasswordPrompt(round);
+                Ok(Step::Ask(Question::Password))
             }
             None => {
                 self.tried.note("asks for more than a password");
@@ -189,20 +195,33 @@ impl Auth {
 
     /// Takes the user's password, or `None` to try the next method. A late one is ignored.
     pub(crate) fn password(&mut self, given: Option<&[u8]>, session: &[u8]) -> Result<Step, Error> {
-        if !matches!(self.state, State::AskingPassword) {
-            return Ok(Step::Wait);
-        }
-        match given {
-            Some(password) if password.len() > MAX_SECRET => Err(too_long("password")),
-            Some(password) => {
+        let round = match self.state {
+            State::AskingPassword => None,
+            State::PasswordPrompt(round) => Some(round),
+            _ => return Ok(Step::Wait),
+        };
+        match (given, round) {
+            (Some(password), _) if password.len() > MAX_SECRET => Err(too_long("password")),
+            (Some(password), None) => {
                 self.log_attempt(&Attempt::Password);
                 self.tried.push("password", "password".into());
                 self.state = State::Requested(Attempt::Password);
                 Ok(Step::Send(request::password(&self.credentials.user, password)))
             }
-            None => {
+            (Some(password), Some(round)) => {
+                self.state = State::Interactive(round);
+                Ok(Step::Send(prompts::response(&[Zeroizing::new(password.to_vec())])))
+            }
+            (None, None) => {
+                self.credentials.asks_password = false;
                 self.state = State::Ready;
                 self.tried.unused("password (not given)".into());
+                self.next(session)
+            }
+            (None, Some(_)) => {
+                // The next request ends this one (RFC 4252 section 5).
+                self.state = State::Ready;
+                self.tried.note("not answered");
                 self.next(session)
             }
         }

@@ -112,6 +112,18 @@ fn prompts_over_several_rounds() {
 }
 
 #[test]
+fn credentials_may_follow_later() {
+    let script = Script { sequence: vec!["publickey"], ..Script::default() };
+    let mut pair = Pair::new(with(Credentials::default()), script);
+    let keys = vec![fixture!("ed25519b.pkcs8").into()];
+    let credentials = Credentials { user: "ann".into(), keys, ..Credentials::default() };
+    pair.client.set_credentials(credentials);
+    play(&mut pair, &[], &[]);
+    assert!(pair.client.is_connected());
+    assert_eq!(requests(&mut pair), ["publickey"]);
+}
+
+#[test]
 fn waiting_for_describes_each_state() {
     let rounds = vec![vec![("Code: ", "7")]];
     let setup = with(Credentials { interactive: true, agent: true, ..Credentials::default() });

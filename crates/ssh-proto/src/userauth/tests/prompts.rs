@@ -17,6 +17,43 @@ fn the_password_responds_to_a_prompt_for_it() {
 }
 
 #[test]
+fn a_password_is_asked_for_when_a_prompt_asks_for_it_and_once() {
+    let asking = || {
+        let (mut auth, _) = begun(Credentials { asks_password: true, ..credentials() });
+        sent(auth.handle(&failure("keyboard-interactive", false), SESSION));
+        assert_eq!(asked(auth.handle(&questions(1, "Password: "), SESSION)), Question::Password);
+        auth
+    };
+    let mut auth = asking();
+    let response = sent(auth.password(Some(b"secret"), SESSION));
+    assert_eq!(response[0], USERAUTH_INFO_RESPONSE);
+    assert!(response.ends_with(b"\0\0\0\x01\0\0\0\x06secret"));
+    assert!(matches!(auth.password(Some(b"secret"), SESSION), Ok(Step::Wait)), "a late one");
+    // A second prompt is for something else.
+    let text = refusal(auth.handle(&questions(1, "Code: "), SESSION));
+    assert!(text.contains("more than a password"), "{text}");
+
+    let text = refusal(asking().password(None, SESSION));
+    assert!(text.contains("keyboard-interactive: not answered"), "{text}");
+    let long = vec![0; MAX_SECRET + 1];
+    assert!(refusal(asking().password(Some(&long), SESSION)).contains("password is too long"));
+    // The server does not wait for it.
+    let mut auth = asking();
+    let text = refusal(auth.handle(&failure("keyboard-interactive", false), SESSION));
+    assert!(text.contains("tried none, keyboard-interactive;"), "{text}");
+    assert!(matches!(auth.password(Some(b"secret"), SESSION), Ok(Step::Wait)));
+}
+
+#[test]
+fn a_password_that_was_asked_for_and_refused_does_not_respond_to_a_prompt() {
+    let (mut auth, _) = begun(Credentials { asks_password: true, ..credentials() });
+    assert_eq!(asked(auth.handle(&failure(EVERYTHING, false), SESSION)), Question::Password);
+    sent(auth.password(Some(b"secret"), SESSION));
+    let text = refusal(auth.handle(&failure(EVERYTHING, false), SESSION));
+    assert!(text.contains("tried none, password;"), "{text}");
+}
+
+#[test]
 fn the_password_responds_to_no_other_prompt() {
     let mut visible = questions(1, "Name: ");
     *visible.last_mut().expect("not empty") = 1;
