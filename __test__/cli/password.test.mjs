@@ -51,10 +51,13 @@ function askpass(answers) {
 }
 
 /** What a client asks, says, and does at the server. */
-async function outcome(connect, answers) {
+async function outcome(connect, answers, connections = 1) {
   const { env, read } = askpass(answers);
   const since = server.log().length;
   const { stdout, stderr } = await connect(env);
+  // sshd has written everything about a connection when it writes that the connection is over.
+  const ends = `(?:[^]*(?:Connection closed by|Disconnected from)){${connections}}`;
+  await server.logged(new RegExp(`^[^]{${since}}${ends}`));
   const log = server.log().slice(since);
   const times = (pattern) => log.match(pattern)?.length ?? 0;
   return {
@@ -111,7 +114,7 @@ test('a passphrase is asked for first, on a connection before', { skip }, async 
   const locked = makeKey(setting.missing('locked'), { passphrase: 'secret' });
   const args = [...toTarget, ...setting.options({ key: locked.file }), '127.0.0.1'];
   const start = (env) => Cli.start(t, args, { env }).end();
-  const { prompts, ...rest } = await outcome(start, ['', 'a', RIGHT]);
+  const { prompts, ...rest } = await outcome(start, ['', 'a', RIGHT], 2);
   assert.deepEqual(
     prompts.map((prompt) => /passphrase|Password/.exec(prompt)?.[0]),
     ['passphrase', 'Password', 'Password'],

@@ -74,25 +74,8 @@ test('-G prints what ssh -G prints of the supported directives', async (t) => {
 
 test('-G expands IdentityAgent as ssh -G does', async (t) => {
   const env = { ...process.env, SSHTUNNEL_TEST: '/b/%h' };
-  const names = [
-    'none',
-    'SSH_AUTH_SOCK',
-    '$SSHTUNNEL_TEST',
-    'relative',
-    '~',
-    '~/%h-%r-%p-%n-%%',
-    '~root/%u',
-    '%d/%i-%l-%L-%C',
-  ];
-  for (const name of [
-    ...names,
-    '${SSHTUNNEL_TEST}/x',
-    '${SSHTUNNEL_UNSET}',
-    '$',
-    '$A-B',
-    '%x',
-    '~nobody-has-this-name/x',
-  ]) {
+  const texts = ['none', 'SSH_AUTH_SOCK', '$SSHTUNNEL_TEST', '~', '~/%h-%r-%p-%n-%%', '~root/%u', '%d/%i-%l-%L-%C'];
+  for (const name of [...texts, '${SSHTUNNEL_TEST}/x', '${SSHTUNNEL_UNSET}', '$A-B', '%x', '~nobody-has-this-name/x']) {
     const args = ['-G', '-F', 'none', '-o', `IdentityAgent=${name}`, 'me@host'];
     const [ours, theirs] = [await Cli.start(t, args, { env }).end(), await run(ssh, args, { env })];
     const agent = ({ stdout }) => lines({ stdout }).filter((line) => line.startsWith('identityagent '));
@@ -102,6 +85,19 @@ test('-G expands IdentityAgent as ssh -G does', async (t) => {
       `${name}: ${ours.stderr}${theirs.stderr}`,
     );
     assert.equal(ours.status === 0, agent(ours).length === 1, name);
+  }
+});
+
+test('-G prints AddKeysToAgent, and refuses values, as ssh -G does', async (t) => {
+  for (const value of ['Yes', 'no', 'ask', '1h', '0', 'confirm 1h', 'ask 5m', 'never', 'confirm never', '1h 5m']) {
+    const args = ['-G', '-F', 'none', '-o', `AddKeysToAgent=${value}`, 'me@host'];
+    const [ours, theirs] = [await Cli.start(t, args).end(), await run(ssh, args)];
+    const added = ({ stdout }) => lines({ stdout }).filter((line) => line.startsWith('addkeystoagent '));
+    assert.deepEqual(
+      [ours.status, added(ours)],
+      [theirs.code, added(theirs)],
+      `${value}: ${ours.stderr}${theirs.stderr}`,
+    );
   }
 });
 
