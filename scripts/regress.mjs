@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util';
 import { regressScripts } from './regress/package.mjs';
 import { judge, report } from './regress/results.mjs';
 import { runScript } from './regress/run.mjs';
-import { EXCLUSIVE, FAIL_FAST, REMOTE_ROUTE, SLOW, whyNot } from './regress/scripts.mjs';
+import { EXCLUSIVE, REMOTE_ROUTE, SLOW, whyNot } from './regress/scripts.mjs';
 import { withSection } from './section.mjs';
 import { ROOT } from './setup.mjs';
 
@@ -60,7 +60,6 @@ async function run(name, keys) {
     folder,
     keys,
     route,
-    failFast: FAIL_FAST.includes(name),
     verbose: values.verbose,
   });
   if (!values.keep) rmSync(folder, { recursive: true });

@@ -80,13 +80,12 @@ const textOf = (path) => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 /**
  * Runs a script.
  * @param {string} script the path of the script
- * @param {{ scripts: string, folder: string, keys?: string, route?: 'local' | 'remote', failFast?: boolean,
- *   verbose?: boolean }} options folder: a new one; route: the kind of forward by which remote commands travel; failFast:
- *   whether the first check that fails is the last one
+ * @param {{ scripts: string, folder: string, keys?: string, route?: 'local' | 'remote', verbose?: boolean }} options
+ *   folder: a new one; route: the kind of forward by which remote commands travel
  * @returns {Promise<{ code: number | null, late: boolean, skipped: string | undefined, failures: { context: string,
  *   fail: string }[], calls: { how: string, args: string[] }[], left: string[], seconds: number, output: string }>}
  */
-export async function runScript(script, { scripts, folder, keys, route = 'local', failFast = false, verbose = false }) {
+export async function runScript(script, { scripts, folder, keys, route = 'local', verbose = false }) {
   const since = performance.now();
   const ssh = prepare(folder, scripts, keys);
   const mark = randomUUID();
@@ -106,7 +105,6 @@ export async function runScript(script, { scripts, folder, keys, route = 'local'
     TEST_SSH_UNSAFE_PERMISSIONS: '1',
     TEST_SSH_TRACE: verbose ? 'yes' : '',
     TEST_MALLOC_OPTIONS: 'C',
-    ...(failFast && { TEST_SSH_FAIL_FATAL: 'yes' }),
   };
   const endAll = () => endProcesses(`REGRESS_RUN=${mark}`, folder);
   // Before the folder is removed.
