@@ -43,7 +43,7 @@ async function answers(port) {
   return client;
 }
 
-/** What a server of a control socket replies to these bytes until it ends the connection, or until so many lines came. */
+/** What a server of a control socket replies to these bytes until it ends the connection, or until this number of lines was received. */
 async function replies(path, bytes, count) {
   const socket = net.connect({ path });
   socket.write(bytes);

@@ -34,7 +34,7 @@ test('a valid strict program compiles, and an invalid one does not', () => {
   assert.equal(status, 0);
 });
 
-/** The exports of a declaration file, and the members of those that are classes, interfaces or objects, each with its name. */
+/** The exports of a declaration file, with the members of classes, interfaces and objects: each name and its text. */
 function documented(file) {
   const { options } = ts.parseJsonConfigFileContent(ts.readConfigFile(CONFIG, ts.sys.readFile).config, ts.sys, ROOT);
   const program = ts.createProgram([join(ROOT, file)], options);

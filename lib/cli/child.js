@@ -9,7 +9,7 @@ const path = require('node:path');
 
 const { systemWords } = require('./output/messages.js');
 
-/** Signals that the program gets beside those that end the command. @type {NodeJS.Signals[]} */
+/** Signals that the program gets beside the ones that end the command. @type {NodeJS.Signals[]} */
 const PASSED = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'];
 /** Signals that the terminal sends to the program, too. */
 const OF_TERMINAL = ['SIGINT', 'SIGQUIT'];

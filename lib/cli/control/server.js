@@ -39,7 +39,7 @@ function isServed(name) {
       socket.destroy();
       resolve(true);
     });
-    // Any other error says nothing about whoever made it.
+    // Any other error does not show that no process listens.
     socket.once('error', (/** @type {NodeJS.ErrnoException} */ { code }) => resolve(code !== 'ECONNREFUSED'));
   });
 }
