@@ -2,6 +2,7 @@
 
 // The public API. It is one file, because it is the reference that users search and editors open.
 
+import { KeyObject } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { Agent, AgentOptions } from 'node:https';
 import { Server, Socket } from 'node:net';
@@ -67,6 +68,77 @@ export type PrivateKey =
       /** The contents of the key's `-cert.pub` file. Default: no certificate. */
       certificate?: string | Uint8Array | undefined;
     };
+
+/** A question for credentials, as passed to a function among the options and to a {@link CredentialAgent}. */
+export interface CredentialRequest {
+  /** The user name that is authenticated. */
+  readonly username: string;
+  /** The host of the server, as in the options. */
+  readonly host: string;
+  /** The port of the server. */
+  readonly port: number;
+  /**
+   * The number of this call of the function, counted from 1 for each server of the tunnel. A number above 1 is a
+   * reconnect or a further session.
+   */
+  readonly attempt: number;
+  /**
+   * Aborts when the answer is no longer needed: the connection broke or was abandoned, `readyTimeout` has passed, the
+   * call was aborted, or the tunnel is closed.
+   */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * A credential, or a function that returns it or a promise of it. A function is called for each authentication: the
+ * first connection, every reconnect, every session of {@link SSHTunnelOptions.sessions}. It is not called before the
+ * host key has been verified, and has `readyTimeout` to answer. `undefined` stands for no such credential.
+ *
+ * If it throws or rejects, connecting fails with ERR_SSH_CREDENTIALS, and `cause` is what was thrown; `reconnect` tries
+ * again. If its result is not a valid value of the option, connecting fails with the error that the constructor throws
+ * for such a value.
+ *
+ * The tunnel keeps nothing of a result beyond the authentication. Bytes in a result are copied; the function may wipe
+ * them later.
+ *
+ * While such a tunnel has no session, `connect()` and `startListening()` without a callback throw
+ * ERR_TUNNEL_WOULD_DEADLOCK.
+ */
+export type Credential<T> = T | ((request: CredentialRequest) => T | undefined | Promise<T | undefined>);
+
+/** A public key or certificate: its line, its blob (RFC 4253, section 6.6), or a public key of `node:crypto`. */
+export type AgentKey = string | Uint8Array | KeyObject;
+
+/** A question for a signature, as passed to {@link CredentialAgent.sign}. */
+export interface SignatureRequest extends CredentialRequest {
+  /**
+   * The algorithm: `'ssh-ed25519'`, `'ecdsa-sha2-nistp256'` (or `384`, `521`), `'rsa-sha2-512'` or `'rsa-sha2-256'`
+   * (PKCS#1 v1.5), or the type of a security key. The name is the same for a certificate of such a key.
+   */
+  readonly algorithm: string;
+  /** The digest that the algorithm contains, `'sha256'`, `'sha384'` or `'sha512'`; `null` if it has its own. */
+  readonly hash: 'sha256' | 'sha384' | 'sha512' | null;
+}
+
+/**
+ * An agent in the process, for keys that never leave a key management service or a hardware module. Its functions may
+ * be asynchronous. They are called for each authentication, as those of {@link Credential}.
+ *
+ * If one of them throws, or returns something invalid, the next key or method is tried, as with any agent. If none
+ * succeeds, ERR_SSH_AUTH says what went wrong, and its `cause` is what was thrown.
+ */
+export interface CredentialAgent {
+  /** Returns the public keys and certificates to offer, in this order, at most 2048. */
+  list(request: CredentialRequest): readonly AgentKey[] | Promise<readonly AgentKey[]>;
+  /**
+   * Returns the signature over `data` with `key`, one of the elements that `list` has returned. It is called only for a
+   * key that the server accepts.
+   *
+   * The signature is as `node:crypto` and key management services return it: 64 bytes for Ed25519, DER or IEEE P1363
+   * for ECDSA, PKCS#1 for RSA. Alternatively it is in the encoding of SSH (RFC 4253, section 6.6), as agents return it.
+   */
+  sign(key: AgentKey, data: Buffer, request: SignatureRequest): Uint8Array | Promise<Uint8Array>;
+}
 
 /** An authentication method. `'agent'` is publickey with the keys of {@link SSHTunnelOptions.agent}. */
 export type AuthMethod = 'none' | 'publickey' | 'agent' | 'keyboard-interactive' | 'password';
@@ -242,32 +314,39 @@ export interface SSHTunnelOptions {
    * The user's password. It is sent only after the server has accepted the authentication service, and
    * never to a server that accepts `'none'`, which is tried before it (see `authHandler`).
    *
-   * Bytes can be wiped after the constructor has returned. A string stays in memory until it is collected.
+   * Bytes can be wiped after the constructor has returned. A string stays in memory until it is collected. A function
+   * is called at most once for each authentication, and only when the password is to be sent.
    */
-  password?: string | Uint8Array | undefined;
+  password?: Credential<string | Uint8Array> | undefined;
   /**
    * One private key or several, offered in this order. All keys are read before anything is sent. A key
    * that cannot be read, or whose certificate belongs to another key, fails with ERR_SSH_PRIVATE_KEY.
    *
    * A server counts every refused key as an attempt; OpenSSH disconnects at the sixth.
+   *
+   * A function may return a key together with its certificate, as an object.
    */
-  privateKey?: PrivateKey | readonly PrivateKey[] | undefined;
+  privateKey?: Credential<PrivateKey | readonly PrivateKey[]> | undefined;
   /**
    * The passphrase of the keys in `privateKey` that have none of their own. Bytes can be wiped after the
    * constructor has returned. A string stays in memory until it is collected.
+   *
+   * With a function, keys stay encrypted, and are decrypted anew for each authentication. It does not decrypt the key
+   * files that ssh_config names ({@link SSHTunnel.fromConfig}).
    */
-  passphrase?: string | Uint8Array | undefined;
+  passphrase?: Credential<string | Uint8Array> | undefined;
   /**
    * The certificate of `privateKey`: the contents of its `-cert.pub` file. `privateKey` must then be one
-   * key, not an array. See {@link PrivateKey}.
+   * key, not an array. See {@link PrivateKey}. With a function, a tunnel outlives certificates that are valid for a
+   * short time.
    */
-  certificate?: string | Uint8Array | undefined;
+  certificate?: Credential<string | Uint8Array> | undefined;
   /** The algorithms that may be used, and their order. Default: all that are supported. */
   algorithms?: Algorithms | undefined;
   /**
    * The path of an ssh-agent's socket; on Windows of a named pipe, such as `'\\\\.\\pipe\\openssh-ssh-agent'` of
    * OpenSSH, or `'pageant'`, which is PuTTY's since version 0.75. Default: no agent. The environment is not read:
-   * pass `process.env.SSH_AUTH_SOCK`.
+   * pass `process.env.SSH_AUTH_SOCK`. An object is an agent in this process, see {@link CredentialAgent}.
    *
    * Keys and certificates are offered in the agent's order, and the agent signs only with keys that the
    * server accepts. An agent that restricts keys to destinations (`ssh-add -h`) learns which host it signs
@@ -275,7 +354,7 @@ export interface SSHTunnelOptions {
    * ERR_SSH_AUTH says what went wrong. An agent that waits for a touch or a confirmation has
    * `readyTimeout` to answer.
    */
-  agent?: string | undefined;
+  agent?: string | CredentialAgent | undefined;
   /**
    * The only keys of `agent` to use, with their certificates: public key lines, as in `id_ed25519.pub`.
    * Default: all keys of the agent. Many servers accept no more than six attempts.
@@ -283,7 +362,7 @@ export interface SSHTunnelOptions {
    * A line may also be a user's certificate, as in `id_ed25519-cert.pub`. It is offered before its key, which
    * the agent signs with; the agent itself need not have the certificate.
    */
-  agentKeys?: string | readonly string[] | undefined;
+  agentKeys?: Credential<string | readonly string[]> | undefined;
   /**
    * Keys of `agent` to offer before its others: public key lines or certificates, as in `agentKeys`.
    * Default: none.
@@ -575,7 +654,8 @@ export interface SSHTunnelOptions {
    * again after the first wait, five times in a row, before such waits double too.
    *
    * 'reconnecting' is emitted before each wait, and 'ready' when the session is up. Each attempt reads
-   * known_hosts files and asks the agent, the hostVerifier and listeners of 'keyboard-interactive' again.
+   * known_hosts files and asks the agent, functions that give credentials, the hostVerifier and listeners of
+   * 'keyboard-interactive' again.
    *
    * ERR_SSH_HOST_KEY, ERR_SSH_PRIVATE_KEY, ERR_SSH_AUTH and ERR_SSH_ALGORITHM are not retried. After one of
    * these, or after `maxAttempts`, the port is closed, waiting connections are reset
@@ -623,7 +703,8 @@ export interface SSHTunnelOptions {
    * full. Up to 48 connections of each session (or one and a half times `connectionsEach`), a connection does not
    * wait for another session. From there on it waits while one connects and comes up within three seconds. A session
    * without connections for a minute is closed, except the last one, and the one with the larger share of
-   * `memoryLimit`. The hostVerifier and listeners of 'keyboard-interactive' are asked for each session.
+   * `memoryLimit`. The hostVerifier, functions that give credentials, and
+   * listeners of 'keyboard-interactive' are asked for each session.
    *
    * A session that disconnects ends only its own open connections (ERR_SSH_DISCONNECTED); connections
    * that were not open yet move to another session, and 'sessionError' is emitted. When the last one disconnects,
@@ -1388,6 +1469,8 @@ export interface SSHTunnelError extends Error {
    *   any. Nothing about the user was sent.
    * - `'ERR_SSH_PRIVATE_KEY'`: `privateKey` is not a key, its `passphrase` is missing or wrong, or its
    *   `certificate` is invalid or belongs to another key.
+   * - `'ERR_SSH_CREDENTIALS'`: A function among the options threw or rejected, see {@link Credential}; `cause` is what
+   *   it threw.
    * - `'ERR_SSH_AUTH'`: The server refused every credential. The message says what was tried, and what the
    *   server accepts.
    * - `'ERR_SSH_CONFIG'`: An ssh_config file cannot be used, see {@link SSHTunnel.fromConfig}.

@@ -168,6 +168,9 @@ function splitAddress(text) {
   return { address: text.slice(0, at).replace(/^\[(.*)\]$/, '$1'), port };
 }
 
+/** The classes of errors of arguments. */
+const INVALID = { ERR_INVALID_ARG_TYPE: TypeError, ERR_INVALID_ARG_VALUE: TypeError, ERR_OUT_OF_RANGE: RangeError };
+
 /** Facts that errors have under the name that the addon has for them. */
 const FACTS = 'banner hostKey proxy acceptedMethods triedMethods lossReason description file line'.split(' ');
 
@@ -210,7 +213,7 @@ function fromEnd({ code, reason, description }) {
 
 /** @param {Failure} failure */
 function plainFromNative({ code, message, errno, syscall, address }) {
-  if (code === 'ERR_INVALID_ARG_VALUE') return coded(TypeError, code, message);
+  if (Object.hasOwn(INVALID, code)) return coded(INVALID[code], code, message);
   if (errno === undefined || process.platform === 'win32') {
     // Windows has other numbers for socket errors: only the name is known.
     const error = coded(Error, code, message);

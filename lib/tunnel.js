@@ -11,7 +11,7 @@ const { Forward } = require('./forward.js');
 const { Lifetime } = require('./lifetime.js');
 const { defineCalls, defineDispose, located } = require('./native/calls.js');
 const { binding, create, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
-const { askConnectionRequest, askHostVerifier, askInquiry } = require('./questions.js');
+const { askConnectionRequest, questionsOf } = require('./questions.js');
 const { settingsCalls } = require('./settings.js');
 const { Subscriptions, followListeners } = require('./subscriptions.js');
 const { TunnelSockets } = require('./tunnel-sockets.js');
@@ -44,10 +44,7 @@ class SSHTunnel extends EventEmitter {
   /** How many there may be before ended forwards are looked for. */
   #maxForwards = MIN_FORWARDS;
   #sockets;
-  /** What each jump host, in order, and last the server may ask. */
-  #servers;
-  /** What the last hostVerifier threw, if it did. */
-  #refusal;
+  #questions;
   /** The stream that leads to the server, and its state once a session uses it. */
   #sock;
   #carried;
@@ -135,7 +132,7 @@ class SSHTunnel extends EventEmitter {
     this.#subscriptions = new Subscriptions(this, handle);
     this.#lifetime = new Lifetime(this, handle);
     this.#sockets = new TunnelSockets(handle, this.#ask);
-    this.#servers = servers;
+    this.#questions = questionsOf(handle, servers);
     this.#interactive = interactive;
     this.#parts = new.target[PARTS];
     this.#sock = sock;
@@ -332,8 +329,7 @@ class SSHTunnel extends EventEmitter {
 
   #refuseToBlock(method) {
     const asked = 'which has to be asked to connect';
-    if (this.#servers.some(({ hostVerifier }) => hostVerifier !== undefined))
-      throw wouldDeadlock(method, `options.hostVerifier, ${asked}`);
+    if (this.#questions.asked !== undefined) throw wouldDeadlock(method, `${this.#questions.asked}, ${asked}`);
     if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
     if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
   }
@@ -345,11 +341,7 @@ class SSHTunnel extends EventEmitter {
   }
 
   #error(failure) {
-    const error = fromNative(failure);
-    if (error.code === 'ERR_SSH_HOST_KEY' && this.#refusal !== undefined) {
-      error.cause = this.#refusal.reason;
-      this.#refusal = undefined;
-    }
+    const error = this.#questions.explain(fromNative(failure), failure.thrown);
     const failed = this.#carried?.error;
     if (error.code === 'ERR_SSH_DISCONNECTED' && failed !== undefined) error.cause = failed;
     return error;
@@ -362,10 +354,16 @@ class SSHTunnel extends EventEmitter {
         this.#log(payload);
         break;
       case Kind.HostKey:
-        this.#verifyHostKey(number, payload);
+        this.#questions.verifyHostKey(number, payload);
+        break;
+      case Kind.Credentials:
+        this.#questions.giveCredentials(number, payload);
+        break;
+      case Kind.Withdrawn:
+        this.#questions.withdrawn(number);
         break;
       case Kind.Inquiry:
-        askInquiry(this, this.#handle, number, payload, this.#servers.at(payload.hop ?? -1).asks);
+        this.#questions.inquire(this, number, payload);
         break;
       case Kind.Banner: {
         const { message, language, host, port } = payload;
@@ -432,11 +430,6 @@ class SSHTunnel extends EventEmitter {
       this.#resource = this.#resource.runInAsyncScope(() => new AsyncResource('SSHTUNNEL'));
     }
     return this.#resource;
-  }
-
-  async #verifyHostKey(question, { hop, ...key }) {
-    this.#refusal = undefined;
-    this.#refusal = await askHostVerifier(this.#handle, question, this.#servers.at(hop ?? -1).hostVerifier, key);
   }
 }
 

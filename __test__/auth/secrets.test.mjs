@@ -247,6 +247,42 @@ test('memory holds no trace of a password', { skip, timeout: 60_000 }, async (t)
   );
 });
 
+test('memory holds no trace of a password that a function gives', { skip, timeout: 60_000 }, async (t) => {
+  const password = secret();
+  const asking = await Ssh2Server.start({
+    authenticate: (context) =>
+      context.method === 'password' && context.password === password ? context.accept() : context.reject(['password']),
+  });
+  t.after(() => asking.stop());
+  const options = place(asking, { username: 'user' });
+  const secrets = [
+    ['password()', password],
+    ['password()', password],
+  ];
+  assert.deepEqual(await look(t, { options, secrets, needles: { password: parts(password) } }), nothing);
+});
+
+test('memory holds no trace of a key and a passphrase that functions give', { skip, timeout: 60_000 }, async (t) => {
+  const passphrase = secret();
+  const file = join(folder.path, 'given');
+  const { privateKey, publicKey } = makeKey(file, { type: 'ecdsa', format: 'PEM', passphrase });
+  server.authorize(publicKey);
+  const needles = {
+    passphrase: parts(passphrase),
+    'the key file': body(privateKey),
+    'the private key': privateNumber(privateKey, passphrase),
+  };
+  const options = place(server, { username: userInfo().username });
+  const given = [
+    ['privateKey()', privateKey],
+    ['passphrase()', passphrase],
+  ];
+  assert.deepEqual(await look(t, { options, secrets: [...given, ...given], needles }), nothing);
+  // The key stays encrypted by its passphrase.
+  const fixed = [['privateKey', privateKey], given[1], given[1]];
+  assert.deepEqual(await look(t, { options, secrets: fixed, needles }), nothing);
+});
+
 test('memory holds no trace of an answer to a prompt', { skip, timeout: 60_000 }, async (t) => {
   const answer = secret();
   const asking = await Ssh2Server.start({

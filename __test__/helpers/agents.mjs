@@ -219,10 +219,15 @@ export class SecurityKeyAgent {
     if (request[0] !== SIGN_REQUEST) return Buffer.of(FAILURE);
     const message = request.subarray(1 + 4 + request.readUInt32BE(1));
     const data = message.subarray(4, 4 + message.readUInt32BE());
+    return Buffer.concat([Buffer.of(SIGN_RESPONSE), string(this.signed(data))]);
+  }
+
+  /** A signature in the encoding of SSH. */
+  signed(data) {
     this.#counter += 1;
     const tail = Buffer.concat([Buffer.of(USER_PRESENT), uint32(this.#counter)]);
     const signature = this.sign(Buffer.concat([sha256(APPLICATION), tail, sha256(data)]));
-    return Buffer.concat([Buffer.of(SIGN_RESPONSE), string(Buffer.concat([string(this.type), signature, tail]))]);
+    return Buffer.concat([string(this.type), signature, tail]);
   }
 
   stop() {

@@ -35,7 +35,11 @@ function stage(name) {
   exactly(1, GO_ON);
 }
 
-for (const name of secrets) if (name !== 'response') options[name] = take();
+for (const name of secrets) {
+  // Those of functions and questions are taken when they are asked for.
+  if (name.endsWith('()')) options[name.slice(0, -2)] = () => take();
+  else if (name !== 'response') options[name] = take();
+}
 const tunnel = config === undefined ? new SSHTunnel(options) : SSHTunnel.fromConfig(config, options);
 tunnel.on('keyboard-interactive', (name, instructions, lang, prompts, finish) => {
   finish([take()]);

@@ -14,12 +14,15 @@ import {
   promises,
   setsockopt,
   sshtunnel,
+  type AgentKey,
   type Callback,
   type ClosedSocket,
   type Connection,
   type ConnectionEnd,
   type ConnectionInfo,
   type ConnectionStats,
+  type CredentialAgent,
+  type CredentialRequest,
   type Forward,
   type HostKeyInfo,
   type Linger,
@@ -27,6 +30,7 @@ import {
   type SSHTunnelChannels,
   type SSHTunnelError,
   type SSHTunnelOptions,
+  type SignatureRequest,
   type TunnelSocket,
   type TunnelStats,
 } from 'sshtunnel-native';
@@ -79,6 +83,29 @@ const ways: SSHTunnelOptions['sessions'][] = ['auto', {}, { max: 8, connectionsE
 ways.push('many');
 // @ts-expect-error: a number
 ways.push({ max: '8' });
+
+const agent: CredentialAgent = {
+  list: async ({ username, signal }: CredentialRequest) => (signal.aborted ? [] : [username, Buffer.alloc(1)]),
+  sign(key: AgentKey, data: Buffer, { algorithm, hash, attempt }: SignatureRequest) {
+    const named: string | null = hash;
+    void [key, algorithm, named, attempt.toFixed()];
+    return data;
+  },
+};
+const given: SSHTunnelOptions = {
+  ...options,
+  password: () => 'secret',
+  privateKey: async ({ host, port }) => ({ key: `${host}:${port}`, certificate: Buffer.alloc(1) }),
+  passphrase: async () => undefined,
+  certificate: () => Buffer.alloc(1),
+  agent,
+  agentKeys: async () => ['ssh-ed25519 AAAA...'],
+  jump: { host: 'gateway', privateKey: () => ['one', { key: 'two' }], agent },
+};
+// @ts-expect-error: a number
+given.password = () => 5;
+// @ts-expect-error: without sign
+given.agent = { list: () => [] };
 
 const tunnel = new SSHTunnel(options);
 const configured: SSHTunnel = SSHTunnel.fromConfig('host', { configFile: 'none', username: 'user', forwardPort: 1 });

@@ -81,11 +81,10 @@ function checkWindows({ windowLimit, memoryLimit }) {
 
 /**
  * Checks the constructor's options, and warns of unknown names.
- * @returns {{ native: object, server: { host: string, port: number },
- *   servers: { hostVerifier?: Function, asks: any }[], interactive: boolean, sock?: object, signal?: AbortSignal,
- *   debug?: (line: string) => void, wipe: () => void }}
- *   native: as the addon takes them; servers: the jump hosts and, last, the server; wipe: to be called when the addon has
- *   taken them
+ * @returns {{ native: object, server: { host: string, port: number }, servers: ReturnType<typeof checkServer>[],
+ *   interactive: boolean, sock?: object, signal?: AbortSignal, debug?: (line: string) => void, wipe: () => void }}
+ *   native: as the addon takes them; servers: the jump hosts and, last, the server; wipe: to be called when the addon
+ *   has taken them
  */
 function checkOptions(options) {
   warnUnknown(checkObject(options, 'options'), 'SSHTunnel');
@@ -158,7 +157,7 @@ function readOptions(options, copies) {
       'must not be given together with sock, which carries one session',
       reconnect,
     );
-  const { tryKeyboard, authHandler } = server.native;
+  const { tryKeyboard, authHandler } = server.native.credentials;
   const interactive = tryKeyboard && (authHandler?.includes('keyboard-interactive') ?? true);
   const { host, port } = server.native;
   return {

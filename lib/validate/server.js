@@ -6,14 +6,7 @@ const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
 
-const {
-  ALGORITHM_KINDS,
-  AUTH_METHODS,
-  MAX_REKEY_BYTES,
-  MAX_RSA_BITS,
-  MIN_REKEY_BYTES,
-  MIN_RSA_BITS,
-} = require('./limits.js');
+const { ALGORITHM_KINDS, MAX_REKEY_BYTES, MAX_RSA_BITS, MIN_REKEY_BYTES, MIN_RSA_BITS } = require('./limits.js');
 const {
   MAX_MILLISECONDS,
   checkBoolean,
@@ -26,9 +19,9 @@ const {
 } = require('./primitives.js');
 const { invalidArgType, invalidArgValue, noHome, noUser } = require('../errors.js');
 const { homeFolder } = require('../system-database.js');
-const { checkHost, checkLocalPath, checkPort, checkUser } = require('./names.js');
+const { checkCredentials } = require('./credentials.js');
+const { checkHost, checkPort, checkUser } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
-const { checkSecret } = require('./secret.js');
 
 /** Limits of rekeying; the addon has the defaults. */
 function checkRekey(value, name) {
@@ -84,63 +77,12 @@ function checkAlgorithmList(value, name) {
   return list;
 }
 
-/**
- * The methods of authentication: each at most once, and at least one of them usable.
- * @param {Record<string, boolean>} usable
- */
-function checkAuthHandler(value, name, usable) {
-  if (!Array.isArray(value)) throw invalidArgType(name, 'an instance of Array', value);
-  const methods = Array.from(value, (element, index) => {
-    const place = `${name}[${index}]`;
-    if (!AUTH_METHODS.includes(checkName(element, place))) {
-      throw invalidArgValue(
-        place,
-        `must be one of: ${AUTH_METHODS.map((method) => `'${method}'`).join(', ')}`,
-        element,
-      );
-    }
-    if (value.indexOf(element) !== index) throw invalidArgValue(place, 'must not repeat a method', element);
-    return element;
-  });
-  if (!methods.some((method) => usable[method])) {
-    throw invalidArgValue(name, 'must contain a method for which other options have credentials', value);
-  }
-  return methods;
-}
-
 /** The policy for unknown host keys; ssh_config has no value for `false`. */
 function checkStrictness(value, name) {
   if (typeof value === 'boolean') return value ? 'yes' : 'off';
   if (value === 'accept-new' || value === 'no') return value;
   if (typeof value === 'string') throw invalidArgValue(name, "must be true, 'accept-new', 'no' or false", value);
   throw invalidArgType(name, 'one of type boolean or string', value);
-}
-
-/**
- * Private keys as the addon takes them; the copies are added to `copies`, to be wiped.
- * @param {{ privateKey?: unknown, passphrase?: unknown, certificate?: unknown }} options
- * @param {Uint8Array[]} copies
- */
-function checkPrivateKeys({ privateKey, passphrase, certificate }, name, copies) {
-  const take = (value, place) => (value === undefined ? undefined : checkSecret(value, place, copies));
-  const common = {
-    passphrase: take(passphrase, `${name}.passphrase`),
-    certificate: take(certificate, `${name}.certificate`),
-  };
-  if (certificate !== undefined && (privateKey === undefined || Array.isArray(privateKey))) {
-    throw invalidArgValue(`${name}.certificate`, 'needs one privateKey to belong to', certificate, { secret: true });
-  }
-  const check = (value, place) => {
-    const { key } = value ?? {};
-    if (key === undefined) return { ...common, key: checkSecret(value, place, copies) };
-    warnUnknown(value, 'privateKey');
-    const own = { key: take(key, `${place}.key`) };
-    for (const part of ['passphrase', 'certificate']) own[part] = take(value[part], `${place}.${part}`) ?? common[part];
-    return own;
-  };
-  if (privateKey === undefined) return [];
-  if (!Array.isArray(privateKey)) return [check(privateKey, `${name}.privateKey`)];
-  return Array.from(privateKey, (value, index) => check(value, `${name}.privateKey[${index}]`));
 }
 
 /** The name of the user that this process runs as; an error if the system has none, as in some containers. */
@@ -201,20 +143,15 @@ const ASKS = Symbol('asks');
  * @param {string} name of `options` in messages
  * @param {Uint8Array[]} copies gets copies of secrets, to be wiped
  * @param {Function} [inherited] asked about a host key that the default files do not have
- * @returns {{ native: any, hostVerifier?: Function, sock?: object, asks: Asks }}
+ * @returns {{ native: Record<string, any>, hostVerifier?: Function, functions: object, agent?: object,
+ *   certificate?: unknown, sock?: any, asks: Asks }} functions, agent: asked for credentials
  */
 function checkServer(options, name, copies, inherited) {
   const {
     host,
     port = 22,
     username = currentUser(name),
-    password,
     algorithms = {},
-    agent,
-    agentKeys,
-    agentKeysFirst = [],
-    tryKeyboard = false,
-    authHandler,
     hostKey,
     knownHosts,
     hostVerifier,
@@ -234,13 +171,14 @@ function checkServer(options, name, copies, inherited) {
     [ASKS]: asks = { times: 1 },
   } = options;
 
-  const passwordBytes = password === undefined ? undefined : checkSecret(password, `${name}.password`, copies);
   if (hostVerifier !== undefined) checkFunction(hostVerifier, `${name}.hostVerifier`);
   // With one of these options, the default files do not count.
   const isDefault = hostKey === undefined && knownHosts === undefined && hostVerifier === undefined;
   const verifier = isDefault ? inherited : hostVerifier;
+  const { native: credentials, functions, agent } = checkCredentials(options, name, copies, asks);
   const native = {
     option: name,
+    credentials,
     host: isDialed(proxyCommand, sock) ? checkDialed(host, `${name}.host`) : checkHost(host, `${name}.host`),
     port: checkPort(port, `${name}.port`),
     username: checkUser(username, `${name}.username`),
@@ -260,10 +198,6 @@ function checkServer(options, name, copies, inherited) {
     ),
     revokedHostKeys: checkNames(revokedHostKeys, `${name}.revokedHostKeys`),
     requiredRSASize: checkInteger(requiredRSASize, `${name}.requiredRSASize`, MIN_RSA_BITS, MAX_RSA_BITS),
-    tryKeyboard: checkBoolean(tryKeyboard, `${name}.tryKeyboard`),
-    asksPassword: asks.password !== undefined,
-    repetitions: asks.times - 1,
-    addedKeys: asks.keys && { lifetime: asks.keys.lifetime, confirm: asks.keys.confirm },
     keepaliveInterval: checkMilliseconds(keepaliveInterval, `${name}.keepaliveInterval`),
     keepaliveCountMax: checkInteger(keepaliveCountMax, `${name}.keepaliveCountMax`, 1, MAX_MILLISECONDS),
     rekey: checkRekey(rekey, `${name}.rekey`),
@@ -283,22 +217,7 @@ function checkServer(options, name, copies, inherited) {
       throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
   }
   native.sock = sock !== undefined;
-  native.privateKeys = checkPrivateKeys(options, name, copies);
-  if (agent !== undefined) native.agent = checkLocalPath(agent, `${name}.agent`);
-  native.agentKeysFirst = checkNames(agentKeysFirst, `${name}.agentKeysFirst`);
-  if (agentKeys !== undefined) native.agentKeys = checkNames(agentKeys, `${name}.agentKeys`);
-  if (authHandler !== undefined) {
-    native.authHandler = checkAuthHandler(authHandler, `${name}.authHandler`, {
-      none: true,
-      publickey: native.privateKeys.length > 0,
-      agent: agent !== undefined,
-      // Without tryKeyboard, the password answers the question.
-      'keyboard-interactive': tryKeyboard || password !== undefined,
-      password: password !== undefined || native.asksPassword,
-    });
-  }
-  if (password !== undefined) native.password = passwordBytes;
-  return { native, hostVerifier: verifier, sock, asks };
+  return { native, hostVerifier: verifier, functions, agent, certificate: options.certificate, sock, asks };
 }
 
 /** The jump hosts. Users could take their questions for those of the server, so they may not ask any. */
@@ -327,7 +246,8 @@ function checkHop(hop, name, copies, hostVerifier) {
     throw invalidArgValue(`${name}.proxy`, 'must not be given: options.proxy leads to the first jump host', hop.proxy, {
       secret: true,
     });
-  if (server.native.tryKeyboard) throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true for a jump host', true);
+  if (server.native.credentials.tryKeyboard)
+    throw invalidArgValue(`${name}.tryKeyboard`, 'must not be true for a jump host', true);
   return server;
 }
 

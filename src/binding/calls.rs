@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use napi::bindgen_prelude::Either11;
+use napi::bindgen_prelude::Either12;
 use napi_derive::napi;
 use tokio::select;
 use tokio::sync::oneshot;
@@ -147,7 +147,7 @@ methods! {
     /// Connects to the SSH server.
     Connect => |tunnel, _| tunnel.connect(),
     /// Connects if needed, and binds the configured forward.
-    StartListening => |tunnel, _| Begun::pending(tunnel.start_listening(), |_| Either11::A(())),
+    StartListening => |tunnel, _| Begun::pending(tunnel.start_listening(), |_| Either12::A(())),
     /// Stops the configured forward.
     StopListening => |tunnel, _| tunnel.stop_listening(),
     /// Argument: the connection's id.
@@ -203,7 +203,7 @@ impl Begun {
 
 impl From<()> for Begun {
     fn from((): ()) -> Self {
-        Self::Done(Box::new(Ok(Either11::A(()))))
+        Self::Done(Box::new(Ok(Either12::A(()))))
     }
 }
 
@@ -215,37 +215,37 @@ impl From<bool> for Begun {
 
 impl From<f64> for Begun {
     fn from(value: f64) -> Self {
-        Self::Done(Box::new(Ok(Either11::B(value))))
+        Self::Done(Box::new(Ok(Either12::B(value))))
     }
 }
 
 impl From<Pending<()>> for Begun {
     fn from(pending: Pending<()>) -> Self {
-        Self::pending(pending, Either11::A)
+        Self::pending(pending, Either12::A)
     }
 }
 
 impl From<Pending<Linger>> for Begun {
     fn from(pending: Pending<Linger>) -> Self {
-        Self::pending(pending, |linger| Either11::B(pack(linger)))
+        Self::pending(pending, |linger| Either12::B(pack(linger)))
     }
 }
 
 impl From<Pending<Vec<ConnectionInfo>>> for Begun {
     fn from(pending: Pending<Vec<ConnectionInfo>>) -> Self {
-        Self::pending(pending, |infos| Either11::C(infos.iter().map(Into::into).collect()))
+        Self::pending(pending, |infos| Either12::C(infos.iter().map(Into::into).collect()))
     }
 }
 
 impl From<Pending<ForwardInfo>> for Begun {
     fn from(pending: Pending<ForwardInfo>) -> Self {
-        Self::pending(pending, |info| Either11::H((&info).into()))
+        Self::pending(pending, |info| Either12::H((&info).into()))
     }
 }
 
 impl From<Pending<Stats>> for Begun {
     fn from(pending: Pending<Stats>) -> Self {
-        Self::pending(pending, |stats| Either11::I((&stats).into()))
+        Self::pending(pending, |stats| Either12::I((&stats).into()))
     }
 }
 

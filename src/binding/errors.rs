@@ -42,6 +42,8 @@ pub struct Failure {
     pub file: Option<String>,
     /// Its line.
     pub line: Option<u32>,
+    /// The question whose answer was an exception, which is the cause.
+    pub thrown: Option<u32>,
 }
 
 /// What was wrong with a host key.
@@ -97,6 +99,7 @@ impl Failure {
             loss_reason: None,
             file: None,
             line: None,
+            thrown: None,
         }
     }
 
@@ -127,6 +130,7 @@ impl Failure {
     /// Adds the facts that an error of a session carries.
     fn with_facts(mut self, error: &session::Error) -> Self {
         self.banner = error.banner().map(str::to_owned);
+        self.thrown = error.thrown().map(|session::Thrown(question)| question);
         if let Some((address, detail)) = error.hop() {
             self.hop = Some(address.to_owned());
             self.detail = Some(detail.to_string());
@@ -157,9 +161,9 @@ impl Failure {
 
     /// Returns the failure of a blocking call during which its own thread had to be asked.
     pub(crate) fn would_deadlock() -> Self {
-        let message = "options.hostVerifier or the 'keyboard-interactive' listener has to be asked, \
-                       and cannot run while this call blocks its thread. Pass a callback or use \
-                       tunnel.promises";
+        let message = "a function of the options, or the 'keyboard-interactive' listener, has to be \
+                       asked, and cannot run while this call blocks its thread. Pass a callback or \
+                       use tunnel.promises";
         Self::new("ERR_TUNNEL_WOULD_DEADLOCK", message.to_owned())
     }
 }

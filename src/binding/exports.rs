@@ -10,6 +10,7 @@ use crate::binding::environment::{self, Dispatched};
 use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Payload};
 use crate::binding::options::Options;
+use crate::binding::options::given::CredentialsOption;
 use crate::binding::tunnel_object::TunnelObject;
 use crate::binding::types::enums::TunnelState;
 use crate::binding::types::{Dialed, EndpointOption, ForwardInfo, ForwardOption};
@@ -125,11 +126,19 @@ pub fn dial(handle: u32, target: EndpointOption) -> napi::Result<Dialed> {
     Ok(Dialed { connection_id: id as f64, stream })
 }
 
-/// Answers a `HostKey`. Only the first answer counts, and none after the tunnel is dropped.
+/// Answers a `HostKey`; `thrown`: the hostVerifier threw. Only the first answer counts, and none after the tunnel is dropped.
 #[napi(catch_unwind)]
-pub fn answer_host_key(handle: u32, question: u32, trusted: bool) {
+pub fn answer_host_key(handle: u32, question: u32, trusted: bool, thrown: bool) {
     if let Ok(object) = environment::find(handle) {
-        object.observer().answer_host_key(question, trusted);
+        object.observer().questions().answer_host_key(question, trusted, thrown);
+    }
+}
+
+/// Answers a `Credentials`. Only the first answer counts, and none after the tunnel is dropped.
+#[napi(catch_unwind)]
+pub fn answer_credentials(handle: u32, question: u32, answer: CredentialsOption) {
+    if let Ok(object) = environment::find(handle) {
+        object.observer().questions().answer_credentials(question, answer.into_answer(question));
     }
 }
 
@@ -141,7 +150,7 @@ pub fn answer_inquiry(handle: u32, question: u32, responses: Option<Vec<Uint8Arr
     let copy = |response: &Uint8Array| Zeroizing::new(response.to_vec());
     let responses = responses.map(|given| given.iter().map(copy).collect());
     if let Ok(object) = environment::find(handle) {
-        object.observer().answer_inquiry(question, responses);
+        object.observer().questions().answer_inquiry(question, responses);
     }
 }
 
@@ -150,7 +159,7 @@ pub fn answer_inquiry(handle: u32, question: u32, responses: Option<Vec<Uint8Arr
 #[napi(catch_unwind)]
 pub fn answer_request(handle: u32, connection: f64, accepted: bool) {
     if let Ok(object) = environment::find(handle) {
-        object.observer().answer_request(connection as u64, accepted);
+        object.observer().questions().answer_request(connection as u64, accepted);
     }
 }
 

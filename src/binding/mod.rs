@@ -6,8 +6,8 @@
 //!   numbers of their options; [`key_files`]: those of `lib/ssh-config`. They take plain values that JavaScript has checked.
 //! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods; [`options`]: its options.
 //! - `process`: what the command does to its process. [`streams`]: the streams that JavaScript reads and writes.
-//! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel;
-//!   [`types`] and [`errors`]: the objects in messages.
+//! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel; `questions`: its
+//!   open questions; [`types`] and [`errors`]: the objects in messages.
 
 // The macros of napi-derive expand to the unsafe calls of Node-API; nothing here is written by hand.
 #![allow(unsafe_code)]
@@ -21,6 +21,7 @@ pub mod observer;
 pub mod options;
 #[cfg(unix)]
 pub mod process;
+mod questions;
 pub mod socket_options;
 #[cfg(unix)]
 pub mod sockopt;

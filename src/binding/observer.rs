@@ -1,22 +1,26 @@
 //! Messages to JavaScript, and the observer that sends the events of a tunnel.
 
-use std::collections::HashMap;
+use std::future::ready;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
 
-use napi::bindgen_prelude::{Either11, FnArgs, Undefined};
+use napi::bindgen_prelude::{Either12, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
 use crate::binding::environment::{Dispatched, Link};
 use crate::binding::errors::Failure;
-use crate::binding::lock;
+use crate::binding::questions::Questions;
 use crate::binding::streams::StreamWaker;
-use crate::binding::types::inquiry::Inquiry as NativeInquiry;
+use crate::binding::types::credentials::CredentialsQuestion;
+use crate::binding::types::inquiry::Inquiry;
 use crate::binding::types::stats::{Stats, milliseconds};
 use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
-use crate::session::{HostKeyInfo, Inquiry, LogSink, Responses};
-use crate::tunnel::{self, Answer, DIAL_FORWARD, Event, Observer, SessionStep};
+use crate::session::{
+    self, Application, CredentialsFailure, CredentialsRequest, HostKeyInfo, LogSink,
+    PendingCredentials, Responses, Verdict,
+};
+use crate::tunnel::{self, DIAL_FORWARD, Event, Observer, SessionStep};
 
 /// Messages in the queue above which the tunnel accepts no connections, which would add more. Each has
 /// some hundred bytes.
@@ -47,7 +51,7 @@ pub enum Kind {
     Error,
     /// Life `number` of the tunnel is over.
     Close,
-    /// What the payload asks for waits for the answer to question `number`.
+    /// The inquiry in the payload waits for the answer to question `number`.
     Inquiry,
     /// One of several sessions disconnected, or could not connect.
     SessionError,
@@ -65,6 +69,10 @@ pub enum Kind {
     SessionEnded,
     /// A server sends the banner in the payload.
     Banner,
+    /// The credentials in the payload are to be given as the answer to question `number`.
+    Credentials,
+    /// Nothing waits for the answer to question `number` any more.
+    Withdrawn,
     /// There may be something to read from stream `number`, or room to write.
     Woken,
     /// The payload is a line of the log.
@@ -72,18 +80,19 @@ pub enum Kind {
 }
 
 /// The payload of a message.
-pub type Payload = Either11<
+pub type Payload = Either12<
     Undefined,
     f64,
     Vec<ConnectionInfo>,
     ConnectionInfo,
     ConnectionEnd,
     HostKey,
-    NativeInquiry,
+    Inquiry,
     ForwardInfo,
     Stats,
     Banner,
     String,
+    CredentialsQuestion,
 >;
 
 /// A message: one call of JavaScript's `dispatch`.
@@ -105,14 +114,14 @@ impl Message {
     /// A stream is ready for JavaScript.
     pub(crate) fn woken(waker: Arc<StreamWaker>) -> Self {
         let number = waker.stream().into();
-        Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either11::A(())) }
+        Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either12::A(())) }
     }
 
     /// The outcome of a call.
     pub(crate) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
-            Err(failure) => (Some(failure), Either11::A(())),
+            Err(failure) => (Some(failure), Either12::A(())),
         };
         Self { failure, ..Self::new(handle, Kind::Reply, call, payload) }
     }
@@ -141,25 +150,7 @@ pub struct JsObserver {
     deadlock: AtomicBool,
     /// Lines of the log that were left out since the last one.
     left_out: AtomicU32,
-    questions: Mutex<Questions>,
-}
-
-/// Questions that JavaScript has not answered.
-#[derive(Default)]
-struct Questions {
-    /// The number of the last question about a host key, or inquiry.
-    last: u32,
-    keys: HashMap<u32, oneshot::Sender<bool>>,
-    inquiries: HashMap<u32, oneshot::Sender<Responses>>,
-    /// By the connections' ids, until they are answered or the connection has ended.
-    requests: HashMap<u64, Answer>,
-}
-
-impl Questions {
-    fn next(&mut self) -> u32 {
-        self.last = self.last.wrapping_add(1);
-        self.last
-    }
+    questions: Arc<Questions>,
 }
 
 impl JsObserver {
@@ -172,7 +163,7 @@ impl JsObserver {
             blocked: AtomicBool::new(false),
             deadlock: AtomicBool::new(false),
             left_out: AtomicU32::new(0),
-            questions: Mutex::default(),
+            questions: Arc::default(),
         }
     }
 
@@ -197,29 +188,8 @@ impl JsObserver {
         self.life.load(Ordering::Acquire)
     }
 
-    /// Answers about a host key; only the first answer counts.
-    pub(crate) fn answer_host_key(&self, question: u32, trusted: bool) {
-        let asked = lock(&self.questions).keys.remove(&question);
-        if let Some(sender) = asked {
-            // The receiver may have given up.
-            let _ = sender.send(trusted);
-        }
-    }
-
-    /// Answers an inquiry, or gives up on it; only the first answer counts.
-    pub(crate) fn answer_inquiry(&self, question: u32, responses: Option<Responses>) {
-        let asked = lock(&self.questions).inquiries.remove(&question);
-        if let (Some(sender), Some(responses)) = (asked, responses) {
-            let _ = sender.send(responses);
-        }
-    }
-
-    /// Answers about a connection; only the first answer counts.
-    pub(crate) fn answer_request(&self, connection: u64, accepted: bool) {
-        let asked = lock(&self.questions).requests.remove(&connection);
-        if let Some(answer) = asked {
-            answer.send(accepted);
-        }
+    pub(crate) fn questions(&self) -> &Questions {
+        &self.questions
     }
 
     /// Runs `wait` on the JavaScript thread, which cannot answer questions meanwhile. Returns whether one
@@ -232,12 +202,14 @@ impl JsObserver {
         (result, self.deadlock.load(Ordering::SeqCst))
     }
 
-    fn ask_about_key(&self, answer: oneshot::Sender<bool>) -> f64 {
-        let mut questions = lock(&self.questions);
-        questions.keys.retain(|_, sender| !sender.is_closed());
-        let number = questions.next();
-        questions.keys.insert(number, answer);
-        number.into()
+    /// Returns whether questions can be asked. They cannot while the JavaScript thread waits: it could not
+    /// answer.
+    fn can_ask(&self) -> bool {
+        let blocked = self.blocked.load(Ordering::SeqCst);
+        if blocked {
+            self.deadlock.store(true, Ordering::SeqCst);
+        }
+        !blocked
     }
 
     /// Advances to the next odd or even life number, unless it is already there.
@@ -253,10 +225,10 @@ impl JsObserver {
     /// Sends the step of a session, if JavaScript follows it.
     fn send_session(&self, number: u32, step: SessionStep) {
         let (kind, payload, error) = match step {
-            SessionStep::Started => (Kind::SessionStarted, Either11::A(()), None),
-            SessionStep::Ready(time) => (Kind::SessionReady, Either11::B(milliseconds(time)), None),
-            SessionStep::Lost(error) => (Kind::SessionLost, Either11::A(()), Some(error)),
-            SessionStep::Ended(error) => (Kind::SessionEnded, Either11::A(()), error),
+            SessionStep::Started => (Kind::SessionStarted, Either12::A(()), None),
+            SessionStep::Ready(time) => (Kind::SessionReady, Either12::B(milliseconds(time)), None),
+            SessionStep::Lost(error) => (Kind::SessionLost, Either12::A(()), Some(error)),
+            SessionStep::Ended(error) => (Kind::SessionEnded, Either12::A(()), error),
         };
         if !self.is_followed(kind) {
             return;
@@ -290,51 +262,45 @@ impl LogSink for JsObserver {
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
         if left_out > 0 {
             let notice = format!("{left_out} lines are left out here: the event loop is too slow");
-            self.send(Kind::Log, 0.0, Either11::K(notice));
+            self.send(Kind::Log, 0.0, Either12::K(notice));
         }
-        self.send(Kind::Log, 0.0, Either11::K(line));
+        self.send(Kind::Log, 0.0, Either12::K(line));
     }
 }
 
 impl Observer for JsObserver {
     fn event(&self, event: Event) {
         match event {
-            Event::Banner(banner) => {
-                if self.is_followed(Kind::Banner) {
-                    self.send(Kind::Banner, 0.0, Either11::J(banner.into()));
-                }
-            }
-            Event::Ready => self.send(Kind::Ready, self.turn(true), Either11::A(())),
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either12::A(())),
             Event::Session { number, step } => self.send_session(number, step),
-            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either11::A(())),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either12::A(())),
             Event::ConnectionRequest(request) => {
-                lock(&self.questions).requests.insert(request.info.id, request.answer);
-                self.send(Kind::ConnectionRequest, 0.0, Either11::D((&request.info).into()));
+                self.questions.ask_about_connection(request.info.id, request.answer);
+                self.send(Kind::ConnectionRequest, 0.0, Either12::D((&request.info).into()));
             }
             Event::Connection(info) => {
                 if info.forward == DIAL_FORWARD || self.is_followed(Kind::Connection) {
-                    self.send(Kind::Connection, 0.0, Either11::D((&info).into()));
+                    self.send(Kind::Connection, 0.0, Either12::D((&info).into()));
                 }
             }
             Event::Disconnected(end) => {
-                let asked = lock(&self.questions).requests.remove(&end.id);
-                drop(asked);
+                self.questions.connection_ended(end.id);
                 if end.forward == DIAL_FORWARD || self.is_followed(Kind::Disconnected) {
-                    self.send(Kind::Disconnected, 0.0, Either11::E(end.into()));
+                    self.send(Kind::Disconnected, 0.0, Either12::E(end.into()));
                 }
             }
             Event::Reconnecting { attempt, delay, error } => {
-                let delay = Either11::B(delay.as_millis() as f64);
+                let delay = Either12::B(delay.as_millis() as f64);
                 self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
             Event::SessionError(error) => {
-                self.send_failure(Kind::SessionError, 0.0, &error, Either11::A(()));
+                self.send_failure(Kind::SessionError, 0.0, &error, Either12::A(()));
             }
             Event::ForwardError(id, error) => {
-                self.send_failure(Kind::ForwardError, id as f64, &error, Either11::A(()));
+                self.send_failure(Kind::ForwardError, id as f64, &error, Either12::A(()));
             }
-            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either11::A(())),
-            Event::Close => self.send(Kind::Close, self.turn(false), Either11::A(())),
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either12::A(())),
+            Event::Close => self.send(Kind::Close, self.turn(false), Either12::A(())),
         }
     }
 
@@ -345,27 +311,40 @@ impl Observer for JsObserver {
     fn is_behind(&self) -> bool {
         self.link.waiting() >= MAX_WAITING
     }
+}
 
-    fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>) {
-        if self.blocked.load(Ordering::SeqCst) {
-            // Dropping the answer rejects the key: this thread cannot answer while it waits.
-            self.deadlock.store(true, Ordering::SeqCst);
-            return;
+impl Application for JsObserver {
+    fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<Verdict>) {
+        // Dropping the answer rejects the key.
+        if self.can_ask() {
+            let question = self.questions.ask_about_key(answer);
+            self.send(Kind::HostKey, question.into(), Either12::F(key.into()));
         }
-        let question = self.ask_about_key(answer);
-        self.send(Kind::HostKey, question, Either11::F(key.into()));
     }
 
-    fn answer(&self, inquiry: Inquiry, answer: oneshot::Sender<Responses>) {
-        if self.blocked.load(Ordering::SeqCst) {
-            self.deadlock.store(true, Ordering::SeqCst);
-            return;
+    fn answer(&self, inquiry: session::Inquiry, answer: oneshot::Sender<Responses>) {
+        if self.can_ask() {
+            let question = self.questions.inquire(answer);
+            self.send(Kind::Inquiry, question.into(), Either12::G(inquiry.into()));
         }
-        let mut questions = lock(&self.questions);
-        questions.inquiries.retain(|_, sender| !sender.is_closed());
-        let number = questions.next();
-        questions.inquiries.insert(number, answer);
-        drop(questions);
-        self.send(Kind::Inquiry, number.into(), Either11::G(inquiry.into()));
+    }
+
+    fn credentials(&self, request: CredentialsRequest) -> PendingCredentials {
+        if !self.can_ask() {
+            // The call that blocks the thread explains the error.
+            return Box::pin(ready(Err(CredentialsFailure::unanswered())));
+        }
+        let (handle, link) = (self.handle, self.link.clone());
+        let (question, answer) = self.questions.ask_for_credentials(move |question| {
+            link.send(Message::new(handle, Kind::Withdrawn, question.into(), Either12::A(())));
+        });
+        self.send(Kind::Credentials, question.into(), Either12::L(request.into()));
+        Box::pin(answer)
+    }
+
+    fn banner(&self, banner: session::Banner) {
+        if self.is_followed(Kind::Banner) {
+            self.send(Kind::Banner, 0.0, Either12::J(banner.into()));
+        }
     }
 }

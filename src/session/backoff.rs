@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::random::random;
-use crate::session::{Error, LossReason};
+use crate::session::{CredentialsFailure, Error, LossReason};
 
 /// Time from which on a session was useful, also if it carried no data; less if `max_delay` is less.
 const LASTING: Duration = Duration::from_secs(10);
@@ -147,8 +147,12 @@ fn is_final(error: &Error) -> bool {
         | Error::Auth(_)
         | Error::Algorithm(_)
         | Error::SockUsed => true,
-        Error::Hop { error, .. } | Error::WithBanner { error, .. } => is_final(error),
         Error::Proxy(refusal) => refusal.fault.is_about_the_login(),
+        // What a function asks may be out of reach for a while. A result of the wrong type is a mistake.
+        Error::Credentials { code, .. } => code != CredentialsFailure::CODE,
+        Error::Hop { error, .. }
+        | Error::WithBanner { error, .. }
+        | Error::Caused { error, .. } => is_final(error),
         Error::Dial { .. }
         | Error::Timeout { .. }
         | Error::Protocol(_)

@@ -79,16 +79,3 @@ pub enum Route {
     /// Through a stream of the application.
     Sock(Arc<Sock>),
 }
-
-/// A message from the server to the user, sent before authentication ends.
-#[derive(Clone, Debug)]
-pub struct Banner {
-    /// Host of the server as it was given.
-    pub host: String,
-    /// Port of the server.
-    pub port: u16,
-    /// Text of the message. It contains no control characters except line feeds and tabs.
-    pub message: String,
-    /// Language of the text; usually empty.
-    pub language: String,
-}

@@ -54,6 +54,14 @@ pub enum Error {
     /// The private key cannot be read: it is not a key, or the passphrase is missing or wrong.
     #[error("{0}")]
     PrivateKey(String),
+    /// The application did not give its credentials.
+    #[error("{text}")]
+    Credentials {
+        /// Code of the error: of a function that threw, or of a result of the wrong type.
+        code: String,
+        /// Message.
+        text: String,
+    },
     /// The server refused all credentials.
     #[error("{}", .0.text)]
     Auth(Box<AuthFailure>),
@@ -91,6 +99,14 @@ pub enum Error {
     /// The proxy did not connect to the server.
     #[error("{}", .0.text)]
     Proxy(Box<ProxyRefusal>),
+    /// An error because of an exception of the application.
+    #[error("{error}")]
+    Caused {
+        /// The error.
+        error: Box<Error>,
+        /// The exception.
+        thrown: Thrown,
+    },
     /// The stream of the application has served a session before.
     #[error("options.sock served an earlier session: a stream cannot be connected again")]
     SockUsed,
@@ -102,6 +118,32 @@ pub enum Error {
         /// Message.
         text: String,
     },
+}
+
+/// The number of an exception of the application, which is the cause of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thrown(pub u32);
+
+/// Why the application gave no credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialsFailure {
+    /// Code of the error.
+    pub code: String,
+    /// Message of the error.
+    pub text: String,
+    /// What was thrown, if anything was.
+    pub thrown: Option<Thrown>,
+}
+
+impl CredentialsFailure {
+    /// Code of a function that threw.
+    pub const CODE: &'static str = "ERR_SSH_CREDENTIALS";
+
+    /// Returns the failure of an application that is gone, or that answers another question.
+    pub(crate) fn unanswered() -> Self {
+        let text = "the application gave no credentials".to_owned();
+        Self { code: Self::CODE.to_owned(), text, thrown: None }
+    }
 }
 
 /// How a session ended without being asked to.
@@ -225,11 +267,14 @@ impl Error {
             Error::Timeout { .. } => "ETIMEDOUT".into(),
             Error::HostKey(_) | Error::HostKeyFile { .. } => "ERR_SSH_HOST_KEY".into(),
             Error::PrivateKey(_) => "ERR_SSH_PRIVATE_KEY".into(),
+            Error::Credentials { code, .. } => code.clone().into(),
             Error::Auth(_) => "ERR_SSH_AUTH".into(),
             Error::Algorithm(_) => "ERR_SSH_ALGORITHM".into(),
             Error::Protocol(_) => "ERR_SSH_PROTOCOL".into(),
             Error::Refused { reason, .. } => open_code(*reason).into(),
-            Error::Hop { error, .. } | Error::WithBanner { error, .. } => error.code(),
+            Error::Hop { error, .. }
+            | Error::WithBanner { error, .. }
+            | Error::Caused { error, .. } => error.code(),
             Error::Proxy(_) => "ERR_TUNNEL_PROXY".into(),
             Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
             Error::Disconnected { .. } => "ERR_SSH_DISCONNECTED".into(),
@@ -249,11 +294,30 @@ impl Error {
         }
     }
 
-    /// Returns the error without its jump host and banner.
+    /// Returns the error without its jump host, banner and exception.
     pub fn root(&self) -> &Self {
         match self {
-            Error::Hop { error, .. } | Error::WithBanner { error, .. } => error.root(),
+            Error::Hop { error, .. }
+            | Error::WithBanner { error, .. }
+            | Error::Caused { error, .. } => error.root(),
             error => error,
+        }
+    }
+
+    /// Returns the exception of the application that is the cause.
+    pub fn thrown(&self) -> Option<Thrown> {
+        match self {
+            Error::Caused { thrown, .. } => Some(*thrown),
+            Error::Hop { error, .. } | Error::WithBanner { error, .. } => error.thrown(),
+            _ => None,
+        }
+    }
+
+    /// Adds the exception that is the cause, if there is one.
+    pub(crate) fn caused_by(self, thrown: Option<Thrown>) -> Self {
+        match thrown {
+            Some(thrown) => Error::Caused { error: Box::new(self), thrown },
+            None => self,
         }
     }
 
@@ -270,7 +334,7 @@ impl Error {
     pub fn banner(&self) -> Option<&str> {
         match self {
             Error::WithBanner { banner, .. } => Some(banner),
-            Error::Hop { error, .. } => error.banner(),
+            Error::Hop { error, .. } | Error::Caused { error, .. } => error.banner(),
             _ => None,
         }
     }
@@ -278,6 +342,7 @@ impl Error {
     /// Adds the text that the server had sent, if it may explain the error.
     pub(crate) fn with_banner(self, banner: String) -> Self {
         match self {
+            Error::Caused { error, thrown } => error.with_banner(banner).caused_by(Some(thrown)),
             Error::Auth(_)
             | Error::Timeout { .. }
             | Error::Disconnected { .. }
@@ -307,6 +372,13 @@ impl Error {
                 Error::Disconnected { reason: Some(LossReason::Protocol), text: error.to_string() }
             }
         }
+    }
+}
+
+impl From<CredentialsFailure> for Error {
+    fn from(failure: CredentialsFailure) -> Self {
+        let CredentialsFailure { code, text, thrown } = failure;
+        Error::Credentials { code, text }.caused_by(thrown)
     }
 }
 

@@ -19,18 +19,22 @@ mod pump;
 
 pub use ssh_proto::{AuthMethod, Log, LogSink, Prompt, Prompts};
 
-pub use auth::credentials::Credentials;
+pub use auth::application::{
+    Application, Banner, CredentialsAnswer, CredentialsQuestion, CredentialsRequest, GivenKeys,
+    Inquiry, PendingCredentials, Responses, Subject, Verdict,
+};
+pub use auth::credentials::{AgentSource, Credentials};
 pub use auth::encrypted_secret::EncryptedSecret;
-pub use auth::key_file::KeyFile;
-pub use auth::responder::{Inquiry, Responses, Subject};
+pub use auth::key_file::{KeyFile, Passphrase};
 pub use backoff::Reconnect;
-pub use config::{Banner, Route, Target};
+pub use config::{Route, Target};
 pub use connect::happy_eyeballs::{Dialing, Family};
 pub use connect::proxy::{Proxy, ProxyLogin, ProxyProtocol};
 pub use connect::proxy_command::{ProxyCommand, Tokens};
 pub use connect::sock::Sock;
 pub use error::{
-    Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason, ProxyFault, ProxyRefusal,
+    CredentialsFailure, Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason, ProxyFault,
+    ProxyRefusal, Thrown,
 };
 pub use host_key::known_hosts::ReadError;
 pub use host_key::known_hosts_command::KnownHostsCommand;
@@ -40,7 +44,7 @@ pub use host_key::trust::{HostKeyInfo, Strictness, Trust};
 pub use host_key::verify::HostKeyDecision;
 
 pub(crate) use backoff::{Attempt, Backoff};
-pub(crate) use connect::establish::{Callbacks, connect};
+pub(crate) use connect::establish::connect;
 pub(crate) use connect::happy_eyeballs::dial;
 pub(crate) use connection::{BULK, FINAL_BRIDGE_TIMEOUT, OpenEarly, Session, TimeoutGate};
 pub(crate) use error::open_code;

@@ -5,15 +5,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::net::linger::Linger;
-use crate::session::{Banner, HostKeyInfo, Inquiry, LogSink, Responses};
+use crate::session::{Application, LogSink};
 use crate::tunnel::{Endpoint, Error};
 
-/// Receives the events and questions of a tunnel, and the lines of its log. Called on the runtime's
-/// threads; must return at once.
-pub trait Observer: LogSink + 'static {
+/// Receives the events of a tunnel and the lines of its log, beside the questions of its sessions. Called
+/// on the runtime's threads; must return at once.
+pub trait Observer: Application + LogSink + 'static {
     /// Receives an event. The events of one tunnel arrive in order.
     fn event(&self, event: Event);
 
@@ -22,19 +20,11 @@ pub trait Observer: LogSink + 'static {
 
     /// Returns whether too many events are unread to accept new connections.
     fn is_behind(&self) -> bool;
-
-    /// Asks whether to trust a host key. Dropping `answer` rejects the key.
-    fn verify_host_key(&self, key: HostKeyInfo, answer: oneshot::Sender<bool>);
-
-    /// Asks for what only the user knows. Dropping `answer` gives no response.
-    fn answer(&self, inquiry: Inquiry, answer: oneshot::Sender<Responses>);
 }
 
 /// An event of a tunnel.
 #[derive(Debug)]
 pub enum Event {
-    /// The SSH server, or a jump host, has sent a banner before authentication.
-    Banner(Banner),
     /// The SSH session is up: forwarding can begin.
     Ready,
     /// A session has reached a step. Every session reports, also with several of them.
@@ -88,8 +78,7 @@ impl Event {
             Event::ForwardError(id, error) => format!("forward {id}: {error}"),
             Event::Error(error) => format!("failed: {error}"),
             Event::Close => "closed".to_owned(),
-            Event::Banner(_)
-            | Event::Ready
+            Event::Ready
             | Event::ConnectionRequest(_)
             | Event::Connection(_)
             | Event::Disconnected(_) => return None,

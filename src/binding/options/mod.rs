@@ -1,28 +1,27 @@
 //! The options of a tunnel as JavaScript passes them: complete, checked, in plain values.
 
 pub mod algorithms;
+pub mod credentials;
+pub mod given;
 pub mod limits;
 pub mod routes;
 
 use std::fmt::Display;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
-use ssh_proto::agent::Constraints;
-use ssh_proto::{AlgorithmKind, PublicEntry, Rekey, Windows};
+use ssh_proto::{AlgorithmKind, Rekey, Windows};
 
 use crate::binding::calls::{duration, unpack};
 use crate::binding::errors::Failure;
 use crate::binding::options::algorithms::AlgorithmLists;
+use crate::binding::options::credentials::CredentialsOptions;
 use crate::binding::options::routes::ProxyOption;
-use crate::binding::types::enums::{AuthMethodName, Strictness};
+use crate::binding::types::enums::Strictness;
 use crate::names;
-use crate::session::{
-    Credentials, EncryptedSecret, KeyFile, KnownHostsCommand, Pin, Reconnect, Route, Target, Trust,
-};
+use crate::session::{KnownHostsCommand, Pin, Reconnect, Route, Target, Trust};
 use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Sessions, Settings};
 
 /// Longer than any process lives, and short enough to be added to any point in time.
@@ -42,28 +41,10 @@ pub struct Server {
     pub port: u16,
     /// The name of the user.
     pub username: String,
-    /// The user's password.
-    pub password: Option<Uint8Array>,
-    /// Private keys.
-    pub private_keys: Vec<PrivateKeyOption>,
+    /// What proves who the user is.
+    pub credentials: CredentialsOptions,
     /// Which algorithms may be used.
     pub algorithms: AlgorithmLists,
-    /// Where an agent listens.
-    pub agent: Option<String>,
-    /// The only keys of the agent to use: lines of public keys and certificates.
-    pub agent_keys: Option<Vec<String>>,
-    /// The keys of the agent to offer first: lines of public keys and certificates.
-    pub agent_keys_first: Vec<String>,
-    /// Whether JavaScript answers the server's questions.
-    pub try_keyboard: bool,
-    /// Whether JavaScript is asked for a password.
-    pub asks_password: bool,
-    /// How often it is asked again after a refusal.
-    pub repetitions: u32,
-    /// Limits with which private keys are added to the agent.
-    pub added_keys: Option<AddedKeys>,
-    /// The methods of authentication to use, in order.
-    pub auth_handler: Option<Vec<AuthMethodName>>,
     /// Pinned host keys.
     pub host_key: Vec<String>,
     /// Files of known hosts.
@@ -97,15 +78,6 @@ pub struct Server {
     pub keepalive_count_max: u32,
     /// When this side starts a key exchange.
     pub rekey: RekeyLimits,
-}
-
-/// Limits of the use of keys that are added to an agent.
-#[napi(object, object_to_js = false)]
-pub struct AddedKeys {
-    /// Seconds, 0 for any time.
-    pub lifetime: u32,
-    /// Whether the agent asks its user.
-    pub confirm: bool,
 }
 
 /// The constructor's options, with their defaults.
@@ -180,25 +152,6 @@ impl From<ReconnectOption> for Reconnect {
             max_attempts: option.max_attempts,
             initial: option.initial,
         }
-    }
-}
-
-/// A private key.
-#[napi(object, object_to_js = false)]
-pub struct PrivateKeyOption {
-    /// The text of its file.
-    pub key: Uint8Array,
-    /// The passphrase that it is encrypted with.
-    pub passphrase: Option<Uint8Array>,
-    /// The line of its certificate.
-    pub certificate: Option<Uint8Array>,
-}
-
-impl From<PrivateKeyOption> for KeyFile {
-    /// Copies the bytes; JavaScript wipes the originals.
-    fn from(option: PrivateKeyOption) -> Self {
-        let certificate = option.certificate.map(|bytes| bytes.to_vec());
-        Self::new(&option.key, option.passphrase.as_deref(), certificate)
     }
 }
 
@@ -308,7 +261,7 @@ impl Server {
         self.host_key_alias
             .iter()
             .try_for_each(|text| check(text, names::MAX_HOST, "hostKeyAlias"))?;
-        self.agent.iter().try_for_each(|text| check(text, names::MAX_PATH, "agent"))
+        self.credentials.agent.iter().try_for_each(|text| check(text, names::MAX_PATH, "agent"))
     }
 
     fn into_target(
@@ -322,31 +275,7 @@ impl Server {
             failure.message = failure.message.replacen("options", &option, 1);
             failure
         };
-        let mut certificates = Vec::new();
-        let mut agent_lines =
-            |lines: Vec<String>, option| public_keys(&lines, option, &mut certificates);
-        let agent_keys = self
-            .agent_keys
-            .map(|lines| agent_lines(lines, "agentKeys"))
-            .transpose()
-            .map_err(named)?;
-        let first = agent_lines(self.agent_keys_first, "agentKeysFirst").map_err(named)?;
-        let credentials = Credentials {
-            password: self.password.map(|password| EncryptedSecret::new(&password)),
-            private_keys: self.private_keys.into_iter().map(KeyFile::from).collect(),
-            agent: self.agent,
-            agent_keys,
-            agent_first: first,
-            agent_certificates: certificates,
-            interactive: self.try_keyboard,
-            asks_password: self.asks_password,
-            asked_password: Mutex::default(),
-            repetitions: self.repetitions,
-            added_keys: self
-                .added_keys
-                .map(|AddedKeys { lifetime, confirm }| Constraints { lifetime, confirm }),
-            methods: self.auth_handler.map(|methods| methods.into_iter().map(Into::into).collect()),
-        };
+        let credentials = self.credentials.into_credentials().map_err(named)?;
         let algorithms = self.algorithms.select().map_err(named)?;
         let trust = Trust {
             pins: self
@@ -396,22 +325,6 @@ fn pin(text: &str) -> Result<Pin, Failure> {
     text.parse().map_err(|reason| invalid("hostKey", reason, text))
 }
 
-/// Returns the blobs of the keys in lines of public keys and certificates. `certificates` gets those of
-/// the certificates.
-fn public_keys(
-    lines: &[String],
-    option: &'static str,
-    certificates: &mut Vec<Vec<u8>>,
-) -> Result<Vec<Vec<u8>>, Failure> {
-    let key = |line: &String| {
-        let entry = PublicEntry::find(line.as_bytes())
-            .ok_or_else(|| invalid(option, "expected lines of public keys", line))?;
-        certificates.extend(entry.certificate);
-        Ok(entry.key)
-    };
-    lines.iter().map(key).collect()
-}
-
 /// Checks a name. The error does not show an invalid one, which has passed the check in JavaScript.
 fn named(text: &str, most: usize, option: &str, property: &str) -> Result<(), Failure> {
     names::check(text, most).map_err(|fault| {
@@ -420,7 +333,7 @@ fn named(text: &str, most: usize, option: &str, property: &str) -> Result<(), Fa
     })
 }
 
-fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
+pub(crate) fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
     let received = received(text);
     let message =
         format!("The property 'options.{property}' is invalid: {reason}. Received {received}");

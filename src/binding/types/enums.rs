@@ -130,6 +130,11 @@ string_enum! {
 }
 
 string_enum! {
+    /// What a question for credentials asks for.
+    "lowercase" CredentialsKind { Keys, Password, Identities, Signature, }
+}
+
+string_enum! {
     /// A kind of algorithms, by its name in ssh2, which lacks the last two.
     "camelCase" AlgorithmKind into Kind {
         Kex => Kex,

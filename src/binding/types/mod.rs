@@ -1,5 +1,6 @@
 //! The objects in messages to JavaScript.
 
+pub mod credentials;
 pub mod enums;
 pub mod inquiry;
 pub mod stats;

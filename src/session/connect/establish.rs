@@ -5,9 +5,7 @@ use std::time::Instant;
 
 use ssh_proto::agent;
 use ssh_proto::key::HostKey;
-use ssh_proto::{
-    AlgorithmKind, Client, Event, Identity, Keepalive, KnownKeys, Log, Setup, Windows,
-};
+use ssh_proto::{AlgorithmKind, Client, Event, Keepalive, KnownKeys, Log, Setup, Windows};
 use tokio::net::TcpStream;
 use tokio::select;
 use tokio::sync::oneshot;
@@ -17,8 +15,9 @@ use crate::random::random;
 use crate::runtime::cutoff::CutoffWatch;
 use crate::runtime::timer::Deadline;
 use crate::session::auth::agent::Agent;
-use crate::session::auth::credentials::Credentials;
-use crate::session::auth::responder::{Prompting, Responder, Subject};
+use crate::session::auth::credentials::{AgentSource, Credentials};
+use crate::session::auth::key_file::GivenParts;
+use crate::session::auth::responder::Responder;
 use crate::session::connect::happy_eyeballs::dial;
 use crate::session::connect::happy_eyeballs::host_and_port;
 use crate::session::connect::jump;
@@ -26,24 +25,10 @@ use crate::session::connect::transport::Stream;
 use crate::session::connection::{OpenEarly, Session, exchange};
 use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
-    Banner, Dialing, Error, HostKeyInfo, HostKeyReason, HostKeyRefusal, KeyFile, Route, Strictness,
-    Target, Trust,
+    Application, Banner, CredentialsAnswer, CredentialsFailure, CredentialsQuestion,
+    CredentialsRequest, Dialing, Error, GivenKeys, HostKeyInfo, HostKeyReason, HostKeyRefusal,
+    Route, Strictness, Subject, Target, Trust,
 };
-
-/// Asks the application about a host key; dropping the sender rejects it.
-pub(crate) type Verify = dyn Fn(HostKeyInfo, oneshot::Sender<bool>) + Send + Sync;
-/// Passes a banner to the application; returns at once.
-pub(crate) type Show = dyn Fn(Banner) + Send + Sync;
-
-/// What a session needs from the application while it connects.
-#[derive(Clone)]
-pub(crate) struct Callbacks {
-    pub(crate) verify: Arc<Verify>,
-    pub(crate) prompt: Arc<Prompting>,
-    pub(crate) show: Arc<Show>,
-    /// Log of the session, for all servers on the route.
-    pub(crate) log: Log,
-}
 
 /// Connects to the server and authenticates, within the target's `ready_timeout`.
 ///
@@ -52,37 +37,28 @@ pub(crate) struct Callbacks {
 pub(crate) async fn connect(
     target: Arc<Target>,
     windows: Windows,
-    callbacks: Callbacks,
+    application: Arc<dyn Application>,
     open_early: Arc<OpenEarly>,
     bridges: CutoffWatch,
+    log: Log,
 ) -> Result<Session, Error> {
     let begun = Instant::now();
     let deadline = &mut Deadline::after(target.ready_timeout);
-    let connector = Connector { deadline, target, windows, callbacks, open_early, bridges };
+    let connector = Connector { deadline, target, windows, application, open_early, bridges, log };
     let mut session = connect_session(connector).await?;
     session.connect_time = begun.elapsed();
     Ok(session)
 }
 
 async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error> {
-    let keys = connector.private_keys().await?;
+    // The application is asked for its part when the host key is verified.
+    let credentials = if connector.target.credentials.gives_keys {
+        ssh_proto::Credentials::default()
+    } else {
+        connector.credentials(GivenKeys::default()).await?
+    };
     let known_keys = connector.known_keys().await?;
     let stream = connector.connect_stream().await?;
-    let credentials = ssh_proto::Credentials {
-        user: connector.target.username.clone(),
-        keys,
-        agent: connector.target.credentials.agent.is_some(),
-        agent_keys: connector.target.credentials.agent_keys.clone(),
-        agent_first: connector.target.credentials.agent_first.clone(),
-        agent_certificates: connector.target.credentials.agent_certificates.clone(),
-        interactive: connector.target.credentials.interactive,
-        password: connector.target.credentials.password(),
-        asks_password: connector.target.credentials.asks_password,
-        repetitions: connector.target.credentials.repetitions,
-        methods: connector.target.credentials.methods.clone(),
-        algorithms: Some(connector.target.algorithms.names(AlgorithmKind::PublicKey).to_vec()),
-        rsa_bits: connector.target.trust.rsa_bits,
-    };
     let setup = Setup {
         keepalive: connector.target.keepalive_interval.map(|interval| Keepalive {
             interval,
@@ -112,7 +88,9 @@ async fn connect_session(mut connector: Connector<'_>) -> Result<Session, Error>
 struct Connector<'a> {
     target: Arc<Target>,
     windows: Windows,
-    callbacks: Callbacks,
+    application: Arc<dyn Application>,
+    /// Log of the session, for all servers on the route.
+    log: Log,
     open_early: Arc<OpenEarly>,
     deadline: &'a mut Deadline,
     /// Cutoff for the bridges of the route.
@@ -137,7 +115,7 @@ impl Connector<'_> {
     /// Returns the log about this server.
     fn server_log(&self) -> Log {
         let server = host_and_port(&self.target.host, self.target.port);
-        self.callbacks.log.within(&format!("{server}: "))
+        self.log.within(&format!("{server}: "))
     }
 
     /// Connects to a server or its proxy by TCP.
@@ -190,11 +168,12 @@ impl Connector<'_> {
                 let open_early = move |client: &mut Client| {
                     vec![(jump::CHANNEL, jump::open(client, &to.host, to.port))]
                 };
-                // The hop has its own host key and credentials; deadline and callbacks are shared.
+                // The hop has its own host key and credentials; deadline and application are shared.
                 let connector = Connector {
                     target: hop.clone(),
                     windows: hop.windows,
-                    callbacks: self.callbacks.clone(),
+                    application: self.application.clone(),
+                    log: self.log.clone(),
                     open_early: Arc::new(open_early),
                     deadline: self.deadline,
                     bridges: self.bridges.clone(),
@@ -207,21 +186,34 @@ impl Connector<'_> {
         }
     }
 
-    /// Reads the private keys on a blocking thread, because decrypting takes time.
-    async fn private_keys(&mut self) -> Result<Vec<Identity>, Error> {
+    /// Returns the credentials of the session, with what the application has given. Reads the private
+    /// keys on a blocking thread, because decrypting takes time.
+    async fn credentials(&mut self, mut given: GivenKeys) -> Result<ssh_proto::Credentials, Error> {
         let target = self.target.clone();
         let read = spawn_blocking(move || {
-            let files = &target.credentials.private_keys;
-            let read = |(number, file): (usize, &KeyFile)| {
-                file.identity().map_err(|reason| match files.len() {
-                    1 => reason,
-                    _ => format!("privateKey[{number}]: {reason}"),
-                })
-            };
-            files.iter().enumerate().map(read).collect::<Result<_, _>>()
+            target.credentials.identities(&mut given).map(|keys| (keys, given))
         });
         let read = self.within("the private key", read).await?;
-        read.map_err(|error| Error::PrivateKey(error.to_string()))?.map_err(Error::PrivateKey)
+        let (keys, given) = read
+            .map_err(|error| Error::PrivateKey(error.to_string()))?
+            .map_err(Error::PrivateKey)?;
+        let target = &self.target;
+        Ok(ssh_proto::Credentials {
+            algorithms: Some(target.algorithms.names(AlgorithmKind::PublicKey).to_vec()),
+            rsa_bits: target.trust.rsa_bits,
+            ..target.credentials.for_session(&target.username, keys, given)
+        })
+    }
+
+    /// Asks the application for the keys of this authentication.
+    async fn given_credentials(&mut self) -> Result<ssh_proto::Credentials, Error> {
+        let question = CredentialsQuestion::Keys;
+        let request = CredentialsRequest { hop: self.target.hop, question };
+        let asked = self.application.credentials(request);
+        match self.within("the keys that the application gives", asked).await?? {
+            CredentialsAnswer::Keys(given) => self.credentials(given).await,
+            _ => Err(CredentialsFailure::unanswered().into()),
+        }
     }
 
     /// Returns the types of the host keys that are known. They are not looked up where they change
@@ -240,9 +232,17 @@ impl Connector<'_> {
     ///
     /// `is_local`: the server is at a loopback address.
     async fn run(&mut self, session: &mut Session, is_local: bool) -> Result<(), Error> {
-        let agent = self.target.credentials.agent.clone();
-        let prompt = self.callbacks.prompt.clone();
-        let mut responder = Responder::new(agent, prompt, self.target.hop);
+        let mut responder = Responder::new(self.target.clone(), self.application.clone());
+        let outcome = self.authenticate(session, &mut responder, is_local).await;
+        outcome.map_err(|error| responder.explain(error))
+    }
+
+    async fn authenticate(
+        &mut self,
+        session: &mut Session,
+        responder: &mut Responder,
+        is_local: bool,
+    ) -> Result<(), Error> {
         loop {
             while let Some(event) = session.client.next_event()? {
                 match event {
@@ -255,10 +255,13 @@ impl Connector<'_> {
                         if let Some(known) = known {
                             session.client.request_host_keys(known);
                         }
+                        if self.target.credentials.gives_keys {
+                            session.client.set_credentials(self.given_credentials().await?);
+                        }
                         session.open_early(&*self.open_early);
                         session.client.trust(true)?;
                     }
-                    Event::Banner(banner) => (self.callbacks.show)(Banner {
+                    Event::Banner(banner) => self.application.banner(Banner {
                         host: self.target.host.clone(),
                         port: self.target.port,
                         message: banner.message,
@@ -271,7 +274,7 @@ impl Connector<'_> {
                         if let Some(password) = responder.take_password() {
                             self.target.credentials.keep_password(password);
                         }
-                        self.add_keys(session.client.keys_for_agent(), &mut responder).await;
+                        self.add_keys(session.client.keys_for_agent(), responder).await;
                         return Ok(());
                     }
                     Event::Opened(_)
@@ -304,7 +307,10 @@ impl Connector<'_> {
     /// application agrees. The session is up without that: a failure changes nothing.
     async fn add_keys(&mut self, keys: Vec<usize>, responder: &mut Responder) {
         let Credentials { agent, added_keys, .. } = &self.target.credentials;
-        let Some((path, constraints)) = agent.clone().zip(*added_keys) else { return };
+        let (Some(AgentSource::Socket(path)), Some(constraints)) = (agent.clone(), *added_keys)
+        else {
+            return;
+        };
         for number in keys {
             let answer = responder.inquire(Subject::Key(number));
             let target = self.target.clone();
@@ -313,7 +319,9 @@ impl Connector<'_> {
                 let comment = answer.await.ok()?.pop()?;
                 // Reading a key takes time.
                 let made = spawn_blocking(move || {
-                    let identity = target.credentials.private_keys.get(number)?.identity().ok()?;
+                    let given = GivenParts::default();
+                    let identity =
+                        target.credentials.private_keys.get(number)?.identity(&given).ok()?;
                     agent::request_addition(&identity, &comment, constraints).ok()
                 });
                 let request = made.await.ok()??;
@@ -380,11 +388,14 @@ impl Connector<'_> {
                 }));
                 let (sender, answer) = oneshot::channel();
                 note("unknown, hostVerifier is asked");
-                (self.callbacks.verify)(info, sender);
-                let trusted = self.within(step, answer).await?.unwrap_or(false);
+                self.application.verify_host_key(info, sender);
+                let verdict = self.within(step, answer).await?.unwrap_or(Ok(false));
+                let trusted = verdict == Ok(true);
                 note(if trusted { "accepted by hostVerifier" } else { "refused by hostVerifier" });
-                if !trusted {
-                    return Err(refused);
+                match verdict {
+                    Ok(true) => {}
+                    Ok(false) => return Err(refused),
+                    Err(thrown) => return Err(refused.caused_by(Some(thrown))),
                 }
                 remember
             }

@@ -96,6 +96,20 @@ fn a_banner_is_quoted_where_it_may_explain_the_error() {
 }
 
 #[test]
+fn a_cause_stays_with_its_error() {
+    let thrown = Some(Thrown(7));
+    let error = Error::Auth(auth_failure("refused")).caused_by(thrown).with_banner("no".into());
+    let error = error.at_hop("first:22".into());
+    assert_eq!((error.thrown(), error.banner()), (thrown, Some("no")));
+    assert_eq!(error.code(), "ERR_SSH_AUTH");
+    assert!(matches!(error.root(), Error::Auth(_)));
+    let failure = CredentialsFailure { thrown, ..CredentialsFailure::unanswered() };
+    let error = Error::from(failure);
+    assert_eq!((&*error.code(), error.thrown()), (CredentialsFailure::CODE, thrown));
+    assert_eq!(Error::from(CredentialsFailure::unanswered()).thrown(), None);
+}
+
+#[test]
 fn an_error_at_a_jump_host_names_that_host_and_no_other() {
     let dial = Error::Dial {
         syscall: "connect",

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ssh_proto::Windows;
 
 use crate::runtime::cutoff::CutoffWatch;
-use crate::session::{self, Attempt, Backoff, Callbacks, Log, OpenEarly, Reconnect, Session};
+use crate::session::{self, Attempt, Backoff, Log, OpenEarly, Reconnect, Session};
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::{ChannelRequest, PendingConnection};
 use crate::tunnel::connection::state::State;
@@ -136,14 +136,8 @@ pub(crate) fn connect_session(
     limit: CutoffWatch,
     log: Log,
 ) -> impl Future<Output = Result<Session, session::Error>> + Send + use<> {
-    let verifier = observer.clone();
-    let verify = Arc::new(move |key, answer| verifier.verify_host_key(key, answer));
-    let responder = observer.clone();
-    let prompt = Arc::new(move |inquiry, answer| responder.answer(inquiry, answer));
-    let receiver = observer.clone();
-    let show = Arc::new(move |banner| receiver.event(Event::Banner(banner)));
-    let callbacks = Callbacks { verify, prompt, show, log };
-    session::connect(config.target.clone(), windows, callbacks, early.opener(), limit)
+    let application = observer.clone();
+    session::connect(config.target.clone(), windows, application, early.opener(), limit, log)
 }
 
 impl Driver {

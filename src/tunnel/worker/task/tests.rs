@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::runtime;
 use crate::session::{
-    Credentials, Dialing, HostKeyInfo, Inquiry, LogSink, Responses, Route, Trust,
+    Application, Banner, Credentials, CredentialsRequest, Dialing, HostKeyInfo, Inquiry, LogSink,
+    PendingCredentials, Responses, Route, Trust, Verdict,
 };
 use crate::tunnel::connection::meta::tests::pending;
 use crate::tunnel::connection::relay::tests::client;
@@ -37,8 +38,15 @@ impl Observer for Ignore {
     fn is_behind(&self) -> bool {
         false
     }
-    fn verify_host_key(&self, _: HostKeyInfo, _: oneshot::Sender<bool>) {}
+}
+
+impl Application for Ignore {
+    fn verify_host_key(&self, _: HostKeyInfo, _: oneshot::Sender<Verdict>) {}
     fn answer(&self, _: Inquiry, _: oneshot::Sender<Responses>) {}
+    fn credentials(&self, _: CredentialsRequest) -> PendingCredentials {
+        Box::pin(std::future::pending())
+    }
+    fn banner(&self, _: Banner) {}
 }
 
 fn target() -> Arc<Target> {
