@@ -1592,14 +1592,34 @@ export interface RefusedHostKey {
    *   or its signature is wrong.
    */
   reason: 'unknown' | 'changed' | 'revoked' | 'rejected' | 'invalid';
-  /** The fingerprint of the key, `'SHA256:...'`. Absent if the key exchange failed. */
+  /** The fingerprint of the key, `'SHA256:...'`. This and the next five are absent if the key exchange failed. */
   fingerprint?: string;
+  /** The option `host` of the server. */
+  host?: string;
+  /** The option `port` of the server. */
+  port?: number;
+  /** The name of the server in known_hosts files: `host`, `[host]:port`, or its `hostKeyAlias`. */
+  name?: string;
+  /** The type of the key, such as `'ssh-ed25519'`. For a certificate, that of the key inside it. */
+  type?: string;
+  /** The public key line, type and base64, as the option `hostKey` takes it. */
+  publicKey?: string;
   /** The fingerprint that the file contains for this host instead, for `'changed'`. */
   known?: string;
   /** The file that decided: it contains another key, revokes this one, or names the authority. */
   file?: string;
   /** The line in `file`, counted from 1. */
   line?: number;
+}
+
+/** A host key that the user trusts, see {@link SSHTunnel.trustHost}. */
+export interface TrustedHostKey {
+  /** The option `host` of the server or jump host. */
+  host: string;
+  /** The option `port` of the server or jump host. */
+  port: number;
+  /** The public key line of the key. */
+  publicKey: string;
 }
 
 /**
@@ -1804,6 +1824,8 @@ export interface SSHTunnelPromises<C extends ConnectionInfo = Connection, F = Fo
   connections(): Promise<C[]>;
   /** Resolves with the statistics of the tunnel since it was created, as {@link SSHTunnel.stats}. */
   stats(): Promise<TunnelStats>;
+  /** Promise form of {@link SSHTunnel.trustHost}. */
+  trustHost(hostKey: TrustedHostKey | RefusedHostKey): Promise<void>;
 }
 
 /** Options of {@link SSHTunnel.close}. */
@@ -2172,6 +2194,20 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
   stats(): TunnelStats;
   /** Callback form of {@link SSHTunnel.stats}. */
   stats(callback: Callback<TunnelStats>): void;
+
+  /**
+   * Adds a host key that was unknown to the first file of the `knownHosts` of its server, because the user trusts it:
+   * `hostKey` of the error is the argument, or a copy of it from another process. The next connection then accepts the
+   * key. Nothing is written if it is trusted already.
+   *
+   * It fails with ERR_SSH_HOST_KEY, and changes nothing, if a file has another key of the server, if the key is revoked
+   * or smaller than `requiredRSASize`, or if there is no file that can be written. It never replaces a key: where one has
+   * changed for a good reason, the user removes the line that `file` and `line` of the error name. A key that is no key,
+   * or of no server of the tunnel, is TypeError ERR_INVALID_ARG_VALUE.
+   */
+  trustHost(hostKey: TrustedHostKey | RefusedHostKey): void;
+  /** Callback form of {@link SSHTunnel.trustHost}. */
+  trustHost(hostKey: TrustedHostKey | RefusedHostKey, callback: Callback): void;
 
   /**
    * What the tunnel is doing:

@@ -106,6 +106,8 @@ class SSHTunnel extends EventEmitter {
             result: (infos) => infos.map((info) => tunnel.#connection(info)),
           }),
         stats: (tunnel, settler) => tunnel.#call(settler, Method.Stats),
+        trustHost: (tunnel, settler, hostKey) =>
+          tunnel.#call(settler, Method.TrustHost, 0, { subject: { hostKey: check.checkHostKey(hostKey) } }),
       },
       ['connect', 'startListening', 'shutdown', 'close'],
     );
@@ -234,13 +236,13 @@ class SSHTunnel extends EventEmitter {
   }
 
   /** Calls the addon, and settles as `settler` says. */
-  #call(settler, method, number = 0, { result = itself, linger = 0, forward = undefined, abortion = undefined } = {}) {
+  #call(settler, method, number = 0, { result = itself, linger = 0, subject = undefined, abortion = undefined } = {}) {
     this.#subscriptions.look();
     if (settler !== undefined)
-      return enqueue(this, this.#handle, { method, number, linger, forward, abortion }, settler, result);
+      return enqueue(this, this.#handle, { method, number, linger, subject, abortion }, settler, result);
     abortion?.throwIfAborted();
     const outcome = using(() => {
-      const outcome = binding.call(this.#handle, method, number, linger, forward);
+      const outcome = binding.call(this.#handle, method, number, linger, subject);
       this.#lifetime.refresh();
       return outcome;
     });
@@ -268,7 +270,7 @@ class SSHTunnel extends EventEmitter {
   #startForward(name, settler, forward, signal) {
     const abortion = this.#abortion(checkSignal(signal, 'options.signal'));
     return this.#connecting(name, settler).#call(settler, Method.StartForward, 0, {
-      forward,
+      subject: { forward },
       abortion,
       result: (info) => {
         const forward = new this.#parts.Forward(info, this.#ask, (id) => this.#findForward(id));

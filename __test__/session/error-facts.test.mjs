@@ -27,10 +27,12 @@ after(() => Promise.all([server.stop(), hop.stop(), ssh2.stop(), nobody.stop(), 
 const { detailOf } = createRequire(import.meta.url)('../../lib/errors.js');
 
 const name = ({ port }) => `[127.0.0.1]:${port}`;
-const fingerprintOf = async (of) => {
+/** The members of an error that say which key a server has. */
+const keyOf = async (of) => {
   let found;
-  await connectError({ ...of.login, hostKey: undefined, hostVerifier: (key) => void (found = key.fingerprint) });
-  return found;
+  await connectError({ ...of.login, hostKey: undefined, hostVerifier: (key) => void (found = key) });
+  const { host, port, type, fingerprint, key } = found;
+  return { fingerprint, host, port, name: name(of), type, publicKey: `${type} ${key.toString('base64')}` };
 };
 
 async function connectError(login) {
@@ -71,13 +73,13 @@ const hostKeyOf = ({ code, hostKey }) => {
 atServerAndHop(
   'an unknown host key',
   () => ({ hostKey: undefined, knownHosts: [] }),
-  async (error, of) => assert.deepEqual(hostKeyOf(error), { reason: 'unknown', fingerprint: await fingerprintOf(of) }),
+  async (error, of) => assert.deepEqual(hostKeyOf(error), { reason: 'unknown', ...(await keyOf(of)) }),
 );
 
 atServerAndHop(
   'a host key that hostVerifier rejects',
   () => ({ hostKey: undefined, hostVerifier: () => false }),
-  async (error, of) => assert.deepEqual(hostKeyOf(error), { reason: 'rejected', fingerprint: await fingerprintOf(of) }),
+  async (error, of) => assert.deepEqual(hostKeyOf(error), { reason: 'rejected', ...(await keyOf(of)) }),
 );
 
 for (const [reason, lines] of [
@@ -90,7 +92,7 @@ for (const [reason, lines] of [
     (of) => ({ hostKey: undefined, knownHosts: (file = files.file(...lines(of))) }),
     async (error, of) => {
       const { known, ...facts } = hostKeyOf(error);
-      assert.deepEqual(facts, { reason, fingerprint: await fingerprintOf(of), file, line: 2 });
+      assert.deepEqual(facts, { reason, ...(await keyOf(of)), file, line: 2 });
       if (reason === 'changed') assert.match(known, /^SHA256:/);
       assert.equal(known === undefined, reason === 'revoked');
       assert.notEqual(known, facts.fingerprint);

@@ -108,6 +108,12 @@ given.password = () => 5;
 given.agent = { list: () => [] };
 
 const tunnel = new SSHTunnel(options);
+const asked: Promise<void> = tunnel.promises.trustHost({ host: 'h', port: 22, publicKey: 'ssh-ed25519 AAAA...' });
+tunnel.connect((error) => {
+  if (error?.hostKey) tunnel.trustHost(error.hostKey, (failed) => void [failed?.code, asked]);
+  const texts: (string | undefined)[] = [error?.hostKey?.name, error?.hostKey?.type, error?.hostKey?.publicKey];
+  void texts;
+});
 const configured: SSHTunnel = SSHTunnel.fromConfig('host', { configFile: 'none', username: 'user', forwardPort: 1 });
 for (const { host, option, value, reason, file, line } of configured.configNotices) {
   const texts: (string | undefined)[] = [host, option, value, reason, file, line?.toFixed()];

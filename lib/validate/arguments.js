@@ -4,9 +4,9 @@
 
 const { checkSignal } = require('../abort.js');
 const { unavailable } = require('../errors.js');
-const { checkLocalPath } = require('./names.js');
+const { checkHost, checkLocalPath, checkPort } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
-const { checkBoolean, checkInteger, checkMilliseconds, checkObject } = require('./primitives.js');
+const { checkBoolean, checkInteger, checkMilliseconds, checkName, checkObject } = require('./primitives.js');
 
 /** Largest number that can be a descriptor: an int. */
 const MAX_DESCRIPTOR = 2 ** 31 - 1;
@@ -51,11 +51,22 @@ function checkConnectionId(value) {
   return checkInteger(value, 'connectionId', 1, Number.MAX_SAFE_INTEGER);
 }
 
+/** A host key that the user trusts; the addon checks the key itself. */
+function checkHostKey(value) {
+  const { host, port, publicKey } = checkObject(value, 'hostKey');
+  return {
+    host: checkHost(host, 'hostKey.host'),
+    port: checkPort(port, 'hostKey.port'),
+    publicKey: checkName(publicKey, 'hostKey.publicKey'),
+  };
+}
+
 module.exports = {
   checkAbortOptions,
   checkCloseOptions,
   checkConnectionId,
   checkDescriptor,
+  checkHostKey,
   checkShutdownOptions,
   checkSocketPath,
 };

@@ -1,7 +1,7 @@
 //! The calls of one tunnel. A call begins on the JavaScript thread, in the order in which it was made;
 //! only waiting for its outcome is left to the runtime.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,9 @@ use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
 use crate::binding::lock;
 use crate::binding::observer::{Message, Payload};
+use crate::binding::turns::Turns;
+use crate::binding::types::ForwardOption;
+use crate::binding::types::known_host::KnownHost;
 use crate::net::linger::Linger;
 use crate::runtime;
 use crate::tunnel::{ConnectionInfo, Error, ForwardInfo, ForwardOptions, Pending, Stats, Tunnel};
@@ -31,6 +34,27 @@ pub(crate) struct Arguments {
     pub(crate) linger: f64,
     /// The forward to start.
     pub(crate) forward: Option<ForwardOptions>,
+    /// The host key to trust.
+    pub(crate) host_key: Option<KnownHost>,
+}
+
+/// What a call is about, where numbers do not say it.
+#[napi(object, object_to_js = false)]
+#[derive(Default)]
+pub struct Subject {
+    /// The forward to start.
+    pub forward: Option<ForwardOption>,
+    /// The host key to trust.
+    pub host_key: Option<KnownHost>,
+}
+
+impl TryFrom<Subject> for Arguments {
+    type Error = napi::Error;
+
+    fn try_from(Subject { forward, host_key }: Subject) -> Result<Self, napi::Error> {
+        let forward = forward.map(TryInto::try_into).transpose()?;
+        Ok(Self { forward, host_key, ..Self::default() })
+    }
 }
 
 impl Arguments {
@@ -183,6 +207,8 @@ methods! {
     ForwardStats => |tunnel, arguments| tunnel.stats(Some(arguments.forward_id())),
     /// Argument: the connection's id.
     ResetConnection => |tunnel, arguments| tunnel.reset(arguments.id()),
+    /// Argument: the host key. Writes it to the known_hosts file of its server.
+    TrustHost => |tunnel, arguments| arguments.host_key.unwrap_or_default().trust(tunnel),
     /// Fails: what was to be called had been aborted before.
     Aborted => |_, _| Begun::Done(Box::new(Err(Failure::aborted()))),
 }
@@ -216,6 +242,12 @@ impl From<bool> for Begun {
 impl From<f64> for Begun {
     fn from(value: f64) -> Self {
         Self::Done(Box::new(Ok(Either12::B(value))))
+    }
+}
+
+impl From<Result<Pending<()>, Failure>> for Begun {
+    fn from(begun: Result<Pending<()>, Failure>) -> Self {
+        begun.map_or_else(|failure| Self::Done(Box::new(Err(failure))), Self::from)
     }
 }
 
@@ -388,57 +420,9 @@ impl Replies {
     }
 }
 
-/// Puts items that arrive in any order in the order of their turns.
-struct Turns<T> {
-    next: u64,
-    early: BTreeMap<u64, T>,
-}
-
-impl<T> Default for Turns<T> {
-    fn default() -> Self {
-        Self { next: 0, early: BTreeMap::new() }
-    }
-}
-
-impl<T> Turns<T> {
-    /// Releases `item` and the items that waited for it, or keeps it until its turn comes.
-    fn arrive(&mut self, turn: u64, item: T, mut release: impl FnMut(T)) {
-        if turn != self.next {
-            self.early.insert(turn, item);
-            return;
-        }
-        release(item);
-        self.next += 1;
-        while let Some(item) = self.early.remove(&self.next) {
-            release(item);
-            self.next += 1;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn turns_are_released_in_order_whatever_arrives_first() {
-        let mut turns = Turns::default();
-        let mut released = Vec::new();
-        for turn in [2, 0, 3, 1, 5, 4] {
-            turns.arrive(turn, turn, |turn| released.push(turn));
-        }
-        assert_eq!(released, [0, 1, 2, 3, 4, 5]);
-        assert!(turns.early.is_empty());
-    }
-
-    #[test]
-    fn a_turn_waits_for_those_before_it() {
-        let mut turns = Turns::default();
-        turns.arrive(1, 'b', |_| panic!("not its turn"));
-        let mut released = String::new();
-        turns.arrive(0, 'a', |item| released.push(item));
-        assert_eq!(released, "ab");
-    }
 
     #[test]
     fn a_structure_survives_being_a_number() {

@@ -1,5 +1,7 @@
 //! Failures; JavaScript makes an `Error` of each.
 
+use std::fmt::Display;
+
 use napi_derive::napi;
 
 use crate::binding::types::enums::{HostKeyReason, LossReason, ProxyReason};
@@ -7,6 +9,9 @@ use crate::binding::types::enums::{HostKeyReason, LossReason, ProxyReason};
 use crate::net::{error_code, external};
 use crate::session;
 use crate::tunnel::Error;
+
+/// Characters of an invalid value that its error shows: a fingerprint has 50.
+const MAX_SHOWN: usize = 80;
 
 /// The members that `lib/errors.js` makes an `Error` from.
 #[napi(object, object_from_js = false)]
@@ -54,6 +59,17 @@ pub struct HostKeyFacts {
     pub reason: HostKeyReason,
     /// Its fingerprint.
     pub fingerprint: Option<String>,
+    /// The host as it was given.
+    pub host: Option<String>,
+    /// Its port.
+    pub port: Option<u16>,
+    /// The name of the host in files of known hosts.
+    pub name: Option<String>,
+    /// The key's type.
+    #[napi(js_name = "type")]
+    pub key_type: Option<String>,
+    /// The key's line.
+    pub public_key: Option<String>,
     /// The fingerprint that the file has instead.
     pub known: Option<String>,
     /// The file that decided.
@@ -185,8 +201,13 @@ impl From<&Error> for Failure {
 
 impl From<&session::HostKeyRefusal> for HostKeyFacts {
     fn from(refusal: &session::HostKeyRefusal) -> Self {
-        let line = refusal.line.as_ref();
+        let (line, offered) = (refusal.line.as_ref(), refusal.offered.as_ref());
         Self {
+            host: offered.map(|offered| offered.host.clone()),
+            port: offered.map(|offered| offered.port),
+            name: offered.map(|offered| offered.name.clone()),
+            key_type: offered.map(|offered| offered.key_type.clone()),
+            public_key: offered.map(|offered| offered.line.clone()),
             reason: refusal.reason.into(),
             fingerprint: refusal.fingerprint.clone(),
             known: refusal.known.clone(),
@@ -216,9 +237,36 @@ impl From<&session::ProxyRefusal> for ProxyFacts {
     }
 }
 
+/// Returns the failure of an option whose value is invalid.
+pub(crate) fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
+    let received = received(text);
+    let message =
+        format!("The property 'options.{property}' is invalid: {reason}. Received {received}");
+    Failure::new("ERR_INVALID_ARG_VALUE", message)
+}
+
+/// Returns an invalid key for a message: shortened, and nothing of a private key.
+fn received(text: &str) -> String {
+    if text.contains("PRIVATE KEY") {
+        return "a private key".to_owned();
+    }
+    let start: String = text.chars().take(MAX_SHOWN).collect();
+    let dots = if start.len() < text.len() { "..." } else { "" };
+    format!("'{}{dots}'", start.escape_debug())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_refused_pin_is_shown_in_part_and_a_private_key_not_at_all() {
+        assert_eq!(received("MD5:00"), "'MD5:00'");
+        assert_eq!(received("a\nb"), "'a\\nb'");
+        assert_eq!(received(&"ä".repeat(80)), format!("'{}'", "ä".repeat(80)));
+        assert_eq!(received(&"ä".repeat(81)), format!("'{}...'", "ä".repeat(80)));
+        assert_eq!(received("-----BEGIN EC PRIVATE KEY----- MHcCAQEE"), "a private key");
+    }
 
     #[test]
     fn a_system_error_keeps_its_name_number_and_address() {
@@ -267,6 +315,7 @@ mod tests {
             fingerprint: Some("SHA256:new".into()),
             known: Some("SHA256:old".into()),
             line: Some(line),
+            offered: None,
         };
         let failure = Failure::from(&Error::Session(session::Error::HostKey(Box::new(refusal))));
         let facts = failure.host_key.expect("facts about the key");

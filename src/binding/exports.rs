@@ -5,7 +5,7 @@ use napi::bindgen_prelude::{Either, Function, Uint8Array, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
-use crate::binding::calls::{Arguments, Method, Reporting};
+use crate::binding::calls::{Arguments, Method, Reporting, Subject};
 use crate::binding::environment::{self, Dispatched};
 use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Payload};
@@ -13,7 +13,7 @@ use crate::binding::options::Options;
 use crate::binding::options::given::CredentialsOption;
 use crate::binding::tunnel_object::TunnelObject;
 use crate::binding::types::enums::TunnelState;
-use crate::binding::types::{Dialed, EndpointOption, ForwardInfo, ForwardOption};
+use crate::binding::types::{Dialed, EndpointOption, ForwardInfo};
 
 /// Makes a link between the runtime and this environment; once for each time the module is loaded.
 /// Returns its number.
@@ -69,10 +69,9 @@ pub fn call(
     method: Method,
     number: f64,
     linger: f64,
-    forward: Option<ForwardOption>,
+    subject: Option<Subject>,
 ) -> napi::Result<Either<Payload, Failure>> {
-    let forward = forward.map(TryInto::try_into).transpose()?;
-    let arguments = Arguments { number, linger, forward };
+    let arguments = Arguments { number, linger, ..subject.unwrap_or_default().try_into()? };
     Ok(match environment::find(handle)?.call(method, arguments) {
         Ok(payload) => Either::A(payload),
         Err(failure) => Either::B(failure),
@@ -86,12 +85,11 @@ pub fn enqueue(
     method: Method,
     number: f64,
     linger: f64,
-    forward: Option<ForwardOption>,
+    subject: Option<Subject>,
     call: f64,
     reporting: Reporting,
 ) -> napi::Result<()> {
-    let forward = forward.map(TryInto::try_into).transpose()?;
-    let arguments = Arguments { number, linger, forward };
+    let arguments = Arguments { number, linger, ..subject.unwrap_or_default().try_into()? };
     environment::find(handle)?.enqueue(method, arguments, call, reporting);
     Ok(())
 }

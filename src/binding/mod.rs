@@ -4,7 +4,8 @@
 //!
 //! - [`exports`]: the functions of tunnels; `sockopt`: those of other sockets, [`socket_options`]: the
 //!   numbers of their options; [`key_files`]: those of `lib/ssh-config`. They take plain values that JavaScript has checked.
-//! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods; [`options`]: its options.
+//! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods, `turns`: the order of their
+//!   replies; [`options`]: its options.
 //! - `process`: what the command does to its process. [`streams`]: the streams that JavaScript reads and writes.
 //! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel; `questions`: its
 //!   open questions; [`types`] and [`errors`]: the objects in messages.
@@ -27,6 +28,7 @@ pub mod socket_options;
 pub mod sockopt;
 pub mod streams;
 pub mod tunnel_object;
+mod turns;
 pub mod types;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

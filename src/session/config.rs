@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ssh_proto::key::PublicKey;
 use ssh_proto::{Algorithms, HostKeys, Rekey, Windows};
 use tokio::task::spawn_blocking;
 
+use crate::session::Error;
 use crate::session::auth::credentials::Credentials;
 use crate::session::connect::happy_eyeballs::Dialing;
 use crate::session::connect::proxy::Proxy;
@@ -52,6 +54,22 @@ impl Target {
             Route::Jump(hop) => hop.sock(),
             Route::Direct(_) | Route::Proxy(..) | Route::Command(_) => None,
         }
+    }
+
+    /// Returns the server at this host and port: this one, or a jump host on the route to it.
+    pub(crate) fn server(self: &Arc<Self>, host: &str, port: u16) -> Option<Arc<Self>> {
+        if self.host == host && self.port == port {
+            return Some(self.clone());
+        }
+        match &self.route {
+            Route::Jump(hop) => hop.server(host, port),
+            Route::Direct(_) | Route::Proxy(..) | Route::Command(_) | Route::Sock(_) => None,
+        }
+    }
+
+    /// Adds a host key of this server to its file of known hosts, as [`Trust::add`] does.
+    pub fn trust_host(&self, key: &PublicKey) -> Result<(), Error> {
+        self.trust.add(&self.host, self.port, key)
     }
 
     /// Writes the keys that the server has proved to a file of known hosts, and removes the keys that it

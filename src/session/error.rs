@@ -1,10 +1,11 @@
 //! Why there is no session, or why it was disconnected.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::path::PathBuf;
 
 use ssh_proto::{AuthFailure, OpenFailure};
+
+use crate::session::{HostKeyReason, HostKeyRefusal};
 
 /// 407 Proxy Authentication Required; 401 Unauthorized, as tinyproxy replies to wrong credentials. In
 /// reply to CONNECT only a proxy can send either.
@@ -213,52 +214,6 @@ impl ProxyFault {
     }
 }
 
-/// A refused host key, and why it was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostKeyRefusal {
-    /// Reason for the refusal.
-    pub reason: HostKeyReason,
-    /// Message.
-    pub text: String,
-    /// Fingerprint of the key; `None` if the key exchange failed.
-    pub fingerprint: Option<String>,
-    /// Fingerprint of the key that `line` has for this host.
-    pub known: Option<String>,
-    /// The line that decided.
-    pub line: Option<FileLine>,
-}
-
-/// Reason for refusing a host key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostKeyReason {
-    /// The key is not known.
-    Unknown,
-    /// A file has another key for this host.
-    Changed,
-    /// A file revokes the key, or the authority that signed its certificate.
-    Revoked,
-    /// The application rejected the key.
-    Rejected,
-    /// The key, its signature or its certificate is invalid: too short, expired, or for another
-    /// host.
-    Invalid,
-}
-
-/// A line of a file, counted from 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileLine {
-    /// The file.
-    pub path: PathBuf,
-    /// Number of the line.
-    pub number: usize,
-}
-
-impl fmt::Display for FileLine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.path.display(), self.number)
-    }
-}
-
 impl Error {
     /// Returns the code that programs compare.
     pub fn code(&self) -> Cow<'static, str> {
@@ -393,6 +348,7 @@ impl From<ssh_proto::Error> for Error {
                 fingerprint: None,
                 known: None,
                 line: None,
+                offered: None,
             }))
         };
         let lost = |reason, text| Error::Disconnected { reason: Some(reason), text };

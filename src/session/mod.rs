@@ -32,14 +32,12 @@ pub use connect::happy_eyeballs::{Dialing, Family};
 pub use connect::proxy::{Proxy, ProxyLogin, ProxyProtocol};
 pub use connect::proxy_command::{ProxyCommand, Tokens};
 pub use connect::sock::Sock;
-pub use error::{
-    CredentialsFailure, Error, FileLine, HostKeyReason, HostKeyRefusal, LossReason, ProxyFault,
-    ProxyRefusal, Thrown,
-};
+pub use error::{CredentialsFailure, Error, LossReason, ProxyFault, ProxyRefusal, Thrown};
 pub use host_key::known_hosts::ReadError;
 pub use host_key::known_hosts_command::KnownHostsCommand;
 pub use host_key::known_hosts_writer::WriteError;
 pub use host_key::pin::{Pin, PinError};
+pub use host_key::refusal::{FileLine, HostKeyReason, HostKeyRefusal, OfferedKey};
 pub use host_key::trust::{HostKeyInfo, Strictness, Trust};
 pub use host_key::verify::HostKeyDecision;
 

@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ssh_proto::key::PublicKey;
 use tokio::sync::mpsc;
 
 use crate::net::linger::Linger;
 use crate::net::memory::End;
-use crate::runtime::WorkerSlot;
+use crate::runtime::{self, WorkerSlot};
 use crate::tunnel::connection::dial::{self, Dial};
 use crate::tunnel::driver::Driver;
 use crate::tunnel::driver::commands::Command;
@@ -174,6 +175,17 @@ impl Tunnel {
     /// after `timeout` is reset.
     pub fn close(&self, timeout: Option<Duration>) -> Pending<()> {
         self.operation(move |driver, now, reply| driver.drain(timeout, reply, now))
+    }
+
+    /// Adds a host key of the server at this host and port, which is on the route of the tunnel, to its file
+    /// of known hosts. `None` if there is no such server.
+    pub fn trust_host(&self, host: &str, port: u16, key: PublicKey) -> Option<Pending<()>> {
+        let server = self.config.target.server(host, port)?;
+        let (reply, pending) = Pending::new();
+        runtime::handle().spawn_blocking(move || {
+            let _ = reply.send(server.trust_host(&key).map_err(Error::from));
+        });
+        Some(pending)
     }
 
     /// Returns the connections that exist now, including the closing ones.

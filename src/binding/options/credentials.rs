@@ -8,7 +8,7 @@ use ssh_proto::PublicEntry;
 use ssh_proto::agent::Constraints;
 
 use crate::binding::errors::Failure;
-use crate::binding::options::invalid;
+use crate::binding::errors::invalid;
 use crate::binding::types::enums::AuthMethodName;
 use crate::session::{AgentSource, Credentials, EncryptedSecret, KeyFile, Passphrase};
 

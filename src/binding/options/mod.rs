@@ -6,7 +6,6 @@ pub mod given;
 pub mod limits;
 pub mod routes;
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use napi_derive::napi;
 use ssh_proto::{AlgorithmKind, Rekey, Windows};
 
 use crate::binding::calls::{duration, unpack};
-use crate::binding::errors::Failure;
+use crate::binding::errors::{Failure, invalid};
 use crate::binding::options::algorithms::AlgorithmLists;
 use crate::binding::options::credentials::CredentialsOptions;
 use crate::binding::options::routes::ProxyOption;
@@ -26,9 +25,6 @@ use crate::tunnel::{CAN_REUSE_PORT, Config, Endpoint, ForwardSpec, Sessions, Set
 
 /// Longer than any process lives, and short enough to be added to any point in time.
 const CENTURY: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
-
-/// Characters of an invalid value that its error shows: a fingerprint has 50.
-const MAX_SHOWN: usize = 80;
 
 /// A server: the tunnel's own, or a jump host.
 #[napi(object, object_to_js = false)]
@@ -331,35 +327,4 @@ fn named(text: &str, most: usize, option: &str, property: &str) -> Result<(), Fa
         let message = format!("The property '{option}.{property}' {fault}. Received type string");
         Failure::new("ERR_INVALID_ARG_VALUE", message)
     })
-}
-
-pub(crate) fn invalid(property: &str, reason: impl Display, text: &str) -> Failure {
-    let received = received(text);
-    let message =
-        format!("The property 'options.{property}' is invalid: {reason}. Received {received}");
-    Failure::new("ERR_INVALID_ARG_VALUE", message)
-}
-
-/// Returns an invalid key for a message: shortened, and nothing of a private key.
-fn received(text: &str) -> String {
-    if text.contains("PRIVATE KEY") {
-        return "a private key".to_owned();
-    }
-    let start: String = text.chars().take(MAX_SHOWN).collect();
-    let dots = if start.len() < text.len() { "..." } else { "" };
-    format!("'{}{dots}'", start.escape_debug())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_pin_is_shown_in_part_and_a_private_key_not_at_all() {
-        assert_eq!(received("MD5:00"), "'MD5:00'");
-        assert_eq!(received("a\nb"), "'a\\nb'");
-        assert_eq!(received(&"ä".repeat(80)), format!("'{}'", "ä".repeat(80)));
-        assert_eq!(received(&"ä".repeat(81)), format!("'{}...'", "ä".repeat(80)));
-        assert_eq!(received("-----BEGIN EC PRIVATE KEY----- MHcCAQEE"), "a private key");
-    }
 }

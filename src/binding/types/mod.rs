@@ -3,6 +3,7 @@
 pub mod credentials;
 pub mod enums;
 pub mod inquiry;
+pub mod known_host;
 pub mod stats;
 
 use std::net::SocketAddr;

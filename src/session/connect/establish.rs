@@ -27,7 +27,7 @@ use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
     Application, Banner, CredentialsAnswer, CredentialsFailure, CredentialsQuestion,
     CredentialsRequest, Dialing, Error, GivenKeys, HostKeyInfo, HostKeyReason, HostKeyRefusal,
-    Route, Strictness, Subject, Target, Trust,
+    OfferedKey, Route, Strictness, Subject, Target, Trust,
 };
 
 /// Connects to the server and authenticates, within the target's `ready_timeout`.
@@ -385,6 +385,13 @@ impl Connector<'_> {
                     fingerprint: Some(info.fingerprint.clone()),
                     known: None,
                     line: None,
+                    offered: Some(OfferedKey {
+                        host: info.host.clone(),
+                        port: info.port,
+                        name: self.target.trust.names(&info.host, info.port).full,
+                        key_type: info.key_type.clone(),
+                        line: plain.line(),
+                    }),
                 }));
                 let (sender, answer) = oneshot::channel();
                 note("unknown, hostVerifier is asked");

@@ -7,6 +7,7 @@ fn refusal(text: &str) -> Box<HostKeyRefusal> {
         fingerprint: None,
         known: None,
         line: None,
+        offered: None,
     })
 }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use base64ct::{Base64, Encoding};
-use ssh_proto::key::PublicKey;
+use ssh_proto::key::{HostKey, PublicKey};
 
 use crate::random::random;
 use crate::session::host_key::known_hosts::{self, HASH_LENGTH, HASHED, Line, Names, UTF_16};
+use crate::session::host_key::verify::Knowledge;
 use crate::session::{Error, Trust};
 
 /// Characters that would make a name a pattern, a list, a hash, a marker or several fields.
@@ -51,6 +52,19 @@ impl Trust {
     pub fn write(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), WriteError> {
         let path = self.known_hosts.first().ok_or(WriteError::NoFile)?;
         append(path, &self.names(host, port).full, &[key], self.hashes)
+    }
+
+    /// Adds the key of a host to the first file, because the user trusts it. Does nothing if it is trusted
+    /// already. Fails as [`Trust::verify`] refuses if it is revoked, or if a file has another key of the
+    /// host. Blocks the thread.
+    pub fn add(&self, host: &str, port: u16, key: &PublicKey) -> Result<(), Error> {
+        match self.examine(host, port, &HostKey::Plain(key.clone()), false)? {
+            Knowledge::Trusted => Ok(()),
+            Knowledge::Refused(refusal) | Knowledge::Contradicted(refusal) => {
+                Err(Error::HostKey(refusal))
+            }
+            Knowledge::Unknown(_) => Ok(self.write(host, port, key)?),
+        }
     }
 }
 
@@ -196,8 +210,8 @@ mod tests {
     use std::{env, process, thread};
 
     use super::*;
-    use crate::session::HostKeyDecision;
     use crate::session::fixtures::{ED25519, File, HOST, OTHER, key, trust};
+    use crate::session::{FileLine, HostKeyDecision, HostKeyReason, Strictness};
 
     fn text(path: &Path) -> String {
         fs::read_to_string(path).unwrap()
@@ -217,6 +231,35 @@ mod tests {
             assert_eq!(text(file.path()), format!("{name} {ED25519}\n"));
             assert_eq!(trust.verify(host, port, &key(ED25519)).unwrap(), HostKeyDecision::Trusted);
         }
+    }
+
+    #[test]
+    fn a_key_is_added_unless_a_file_contradicts_it() {
+        let file = File::new(&format!("elsewhere {OTHER}\n"));
+        let trust = Trust { strictness: Strictness::Off, ..trust(&[], &[&file], true) };
+        let add = |host: &str, line| trust.add(host, 2222, key(line).key());
+        for _ in 0..2 {
+            add(HOST, ED25519).unwrap();
+        }
+        let written = format!("elsewhere {OTHER}\n[{HOST}]:2222 {ED25519}\n");
+        assert_eq!(text(file.path()), written);
+        let Error::HostKey(refusal) = add(HOST, OTHER).unwrap_err() else { panic!("it was added") };
+        let line = FileLine { path: file.path().to_owned(), number: 2 };
+        assert_eq!((refusal.reason, refusal.line), (HostKeyReason::Changed, Some(line)));
+        let offered = refusal.offered.unwrap();
+        assert_eq!((&*offered.host, offered.port, &*offered.line), (HOST, 2222, OTHER));
+        assert_eq!(offered.name, format!("[{HOST}]:2222"));
+        let list = File::new(ED25519);
+        let revoking =
+            Trust { revoked: vec![list.path().to_owned()], ..self::trust(&[], &[&file], false) };
+        let Error::HostKey(refusal) = revoking.add("new", 22, key(ED25519).key()).unwrap_err()
+        else {
+            panic!("it was added")
+        };
+        assert_eq!(refusal.reason, HostKeyReason::Revoked);
+        assert_eq!(text(file.path()), written);
+        let nowhere = self::trust(&[], &[], false).add(HOST, 22, key(ED25519).key());
+        assert!(matches!(nowhere, Err(Error::HostKeyFile { .. })));
     }
 
     #[test]

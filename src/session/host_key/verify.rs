@@ -9,7 +9,7 @@ use ssh_proto::key::{Certificate, HostKey, PublicKey};
 use super::{certificate, revoked};
 use crate::session::host_key::known_hosts::{self, Line, Marker, Names, ReadError};
 use crate::session::host_key::known_hosts_command::Purpose;
-use crate::session::{FileLine, HostKeyReason, HostKeyRefusal, Strictness, Trust};
+use crate::session::{FileLine, HostKeyReason, HostKeyRefusal, OfferedKey, Strictness, Trust};
 
 /// Decision about a host key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,18 @@ pub enum HostKeyDecision {
     },
     /// The key is refused.
     Refused(Box<HostKeyRefusal>),
+}
+
+/// What is known about a host key, whatever the strictness.
+pub(crate) enum Knowledge {
+    /// The key is trusted.
+    Trusted,
+    /// The key is refused.
+    Refused(Box<HostKeyRefusal>),
+    /// A file has another key of the host, or its certificate is invalid.
+    Contradicted(Box<HostKeyRefusal>),
+    /// Nothing is known about the key; the refusal says so.
+    Unknown(Box<HostKeyRefusal>),
 }
 
 /// Lines about a host key.
@@ -83,6 +95,52 @@ impl Trust {
         offered: &HostKey,
         accepts_any: bool,
     ) -> Result<HostKeyDecision, ReadError> {
+        let knowledge = self.examine(host, port, offered, accepts_any)?;
+        let has_file = !self.known_hosts.is_empty();
+        // With pins, other keys are not accepted.
+        let strictness = if self.pins.is_empty() { self.strictness } else { Strictness::Yes };
+        Ok(match (knowledge, strictness) {
+            (Knowledge::Trusted, _) => HostKeyDecision::Trusted,
+            (Knowledge::Refused(refusal), _) => HostKeyDecision::Refused(refusal),
+            (Knowledge::Contradicted(_), Strictness::Off) if self.verifier => {
+                HostKeyDecision::Ask { remember: false }
+            }
+            (Knowledge::Contradicted(_), Strictness::Off) => {
+                HostKeyDecision::Accepted { remember: false }
+            }
+            (Knowledge::Contradicted(mut refusal), Strictness::No) => {
+                refusal.text.push_str(
+                    ". Port forwarding is disabled to avoid man-in-the-middle attacks, also with \
+                     StrictHostKeyChecking=no",
+                );
+                HostKeyDecision::Refused(refusal)
+            }
+            (Knowledge::Contradicted(refusal), Strictness::Yes | Strictness::AcceptNew) => {
+                HostKeyDecision::Refused(refusal)
+            }
+            (Knowledge::Unknown(_), _) if self.verifier => {
+                HostKeyDecision::Ask { remember: has_file && strictness != Strictness::Yes }
+            }
+            (Knowledge::Unknown(_), Strictness::No | Strictness::Off) => {
+                HostKeyDecision::Accepted { remember: has_file }
+            }
+            (Knowledge::Unknown(_), Strictness::AcceptNew) if has_file => {
+                HostKeyDecision::Accepted { remember: true }
+            }
+            (Knowledge::Unknown(refusal), Strictness::Yes | Strictness::AcceptNew) => {
+                HostKeyDecision::Refused(refusal)
+            }
+        })
+    }
+
+    /// Returns what pins, files and the program know about a key.
+    pub(crate) fn examine(
+        &self,
+        host: &str,
+        port: u16,
+        offered: &HostKey,
+        accepts_any: bool,
+    ) -> Result<Knowledge, ReadError> {
         let names = self.names(host, port);
         let key = offered.key();
         let (key_type, fingerprint) = (key.key_type(), key.fingerprint());
@@ -92,10 +150,16 @@ impl Trust {
             fingerprint: Some(key.fingerprint()),
             known: None,
             line,
+            offered: Some(OfferedKey {
+                host: host.to_owned(),
+                port,
+                name: names.full.clone(),
+                key_type: key.key_type().to_owned(),
+                line: key.line(),
+            }),
         };
-        let refused = |reason, line, text| {
-            Ok(HostKeyDecision::Refused(Box::new(refusal(reason, line, text))))
-        };
+        let refused =
+            |reason, line, text| Ok(Knowledge::Refused(Box::new(refusal(reason, line, text))));
         if let Some(bits) = key.rsa_bits().filter(|bits| *bits < self.rsa_bits) {
             let text = format!(
                 "the host key of {}, {key_type} {fingerprint}, has {bits} bits, and \
@@ -124,18 +188,18 @@ impl Trust {
             return refused(HostKeyReason::Revoked, Some(line), text);
         }
         if accepts_any {
-            return Ok(HostKeyDecision::Trusted);
+            return Ok(Knowledge::Trusted);
         }
         // A line without the port does not help where one with it has another key.
         let known = found.known || found.known_by_bare_name && found.other.is_none();
         if known || self.pins.iter().any(|pin| pin.matches(key)) {
-            return Ok(HostKeyDecision::Trusted);
+            return Ok(Knowledge::Trusted);
         }
-        let objection = match (offered.certificate(), found.authority, found.other) {
+        Ok(match (offered.certificate(), found.authority, found.other) {
             (Some(certificate), Some(line), _) => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 match certificate::check(self, certificate, &names.name, now.as_secs()) {
-                    Ok(()) => return Ok(HostKeyDecision::Trusted),
+                    Ok(()) => Knowledge::Trusted,
                     Err(reason) => {
                         let text = format!(
                             "the host certificate of {} ({:?}, {key_type} {fingerprint}, by the \
@@ -144,7 +208,8 @@ impl Trust {
                             certificate.id(),
                             certificate.authority_fingerprint(),
                         );
-                        Some(refusal(HostKeyReason::Invalid, Some(line), text))
+                        let refusal = refusal(HostKeyReason::Invalid, Some(line), text);
+                        Knowledge::Contradicted(Box::new(refusal))
                     }
                 }
             }
@@ -156,38 +221,12 @@ impl Trust {
                     names.full,
                 );
                 let refusal = refusal(HostKeyReason::Changed, Some(line), text);
-                Some(HostKeyRefusal { known: Some(other), ..refusal })
+                let refusal = HostKeyRefusal { known: Some(other), ..refusal };
+                Knowledge::Contradicted(Box::new(refusal))
             }
-            (_, _, None) => None,
-        };
-        let has_file = !self.known_hosts.is_empty();
-        // With pins, other keys are not accepted.
-        let strictness = if self.pins.is_empty() { self.strictness } else { Strictness::Yes };
-        Ok(match (objection, strictness) {
-            (Some(_), Strictness::Off) if self.verifier => HostKeyDecision::Ask { remember: false },
-            (Some(_), Strictness::Off) => HostKeyDecision::Accepted { remember: false },
-            (Some(mut refusal), Strictness::No) => {
-                refusal.text.push_str(
-                    ". Port forwarding is disabled to avoid man-in-the-middle attacks, also with \
-                     StrictHostKeyChecking=no",
-                );
-                HostKeyDecision::Refused(Box::new(refusal))
-            }
-            (Some(refusal), Strictness::Yes | Strictness::AcceptNew) => {
-                HostKeyDecision::Refused(Box::new(refusal))
-            }
-            (None, _) if self.verifier => {
-                HostKeyDecision::Ask { remember: has_file && strictness != Strictness::Yes }
-            }
-            (None, Strictness::No | Strictness::Off) => {
-                HostKeyDecision::Accepted { remember: has_file }
-            }
-            (None, Strictness::AcceptNew) if has_file => {
-                HostKeyDecision::Accepted { remember: true }
-            }
-            (None, Strictness::Yes | Strictness::AcceptNew) => {
+            (_, _, None) => {
                 let text = unknown(&names.full, offered);
-                HostKeyDecision::Refused(Box::new(refusal(HostKeyReason::Unknown, None, text)))
+                Knowledge::Unknown(Box::new(refusal(HostKeyReason::Unknown, None, text)))
             }
         })
     }
