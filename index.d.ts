@@ -890,7 +890,7 @@ export interface ConnectionInfo {
   linger: Linger;
   /**
    * The state of the connection.
-   * - `'negotiating'`: The SOCKS handshake of a dynamic forward is not complete.
+   * - `'negotiating'`: The SOCKS handshake is not complete.
    * - `'requested'`: Its 'connectionRequest' has no answer yet.
    * - `'opening'`: The server was asked to connect to the target, or will be when a session is up.
    * - `'open'`: It is open from end to end; either direction may have ended already.

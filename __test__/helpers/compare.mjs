@@ -169,6 +169,11 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
       needs: 'forwardRemote',
       kind: 'remote',
     }),
+    local('-R port', ({ port }) => ['-N', '-R', `${port}`, ...at, '127.0.0.1'], {
+      needs: 'forwardRemote',
+      kind: 'remote',
+      reach: ({ port }) => [{ port, socks: target.port }],
+    }),
     { name: '-W host:port', needs: 'dial', stdio: true, make: () => ['-W', to, ...at, '127.0.0.1'] },
     refused('-W to a target that refuses', ['-W', `127.0.0.1:${refusing.port}`, ...at, '127.0.0.1'], {
       needs: 'dial',
@@ -182,6 +187,9 @@ function cases({ server, jump, target, refusing, folder, key, known, taken }) {
         words: true,
       },
     ),
+    refused('-O check without a master', ['-O', 'check', '-S', '/nonexistent/socket', ...at, '127.0.0.1'], {
+      words: true,
+    }),
     refused('-Q of nothing', ['-Q', 'nonsense'], { words: true }),
     refused('a user who may not', ['-N', '-l', 'nobody-of-that-name', ...at, '127.0.0.1'], { words: true }),
     refused('a host that is not known', ['-N', '-o', 'UserKnownHostsFile=/dev/null', ...at, '127.0.0.1'], {
