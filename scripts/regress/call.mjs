@@ -14,7 +14,7 @@ function directive(text) {
 
 const isOn = (value) => value !== undefined && value.toLowerCase() !== 'no';
 
-/** A word of flags without -M, which the command does not have; nothing if no other flag is in it. */
+/** A word of flags without -M: the shim has the control socket, see control.mjs. Nothing if no other flag is in it. */
 function withoutMaster(word) {
   const first = [...word].findIndex((flag) => VALUED.includes(flag));
   const flags = first < 0 ? word : word.slice(0, first);

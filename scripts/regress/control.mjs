@@ -83,7 +83,9 @@ async function main({ args, command, controlPath, persists, folder }) {
   const paths = [controlPath, way?.folder].filter((path) => path !== undefined);
   // Before the command ends: a script that waits for its end may use the paths again.
   const remove = () => paths.splice(0).forEach((path) => rmSync(path, { recursive: true, force: true }));
-  const end = await startCommand([...args, ...(way?.flags ?? [])], { REGRESS_CALL: id }).ended;
+  // The socket of the command itself does not know about its remote command.
+  const own = ['-o', 'ControlMaster=no', ...args, ...(way?.flags ?? [])];
+  const end = await startCommand(own, { REGRESS_CALL: id }).ended;
   // A ProxyCommand has the same environment.
   const [pid] = processes(`REGRESS_CALL=${id}`).filter((found) => commandLine(found).includes('sshtunnel'));
   if (end.code !== 0 || pid === undefined) {
