@@ -1,6 +1,7 @@
 // The arguments of the command `sshtunnel`: what they mean, and the errors of invalid ones.
 
 import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { after } from 'node:test';
@@ -12,6 +13,7 @@ import { assertIncludes } from '../helpers/tunnels.mjs';
 
 const require = createRequire(import.meta.url);
 const { UsageError, parseArguments } = require('../../lib/cli/arguments.js');
+const { permitOnly } = require('../../lib/cli/forwardings.js');
 const { COMMAND } = require('../../lib/ssh-config/directives.js');
 
 const server = await Sshd.start();
@@ -69,6 +71,32 @@ test('arguments: grouped flags, values and options after the host', () => {
   ])
     assertIncludes(parse(text), expected);
   assert.deepEqual(parseArguments(['-i', 'a "b"\\c', 'h']).lines, [['IdentityFile', 'a "b"\\c']]);
+});
+
+test('PermitRemoteOpen decides about a connection once its forward is known', () => {
+  const tunnel = Object.assign(new EventEmitter(), { forwards: () => known });
+  const said = [];
+  const opened = permitOnly(tunnel, [{ host: 'a', port: '*' }], { verbose: (text) => said.push(text) });
+  let known = [];
+  const decisions = [];
+  const ask = (forwardId, target) => {
+    const decide = (how) => () => decisions.push(`${forwardId} ${how}`);
+    tunnel.emit('connectionRequest', { forwardId, ...target, accept: decide('accepted'), reject: decide('rejected') });
+  };
+  // A path, and targets that are not listed: it depends on the kind of the forward.
+  ask(1, { forwardPath: '/run/x' });
+  ask(2, { forwardHost: 'b', forwardPort: 1 });
+  ask(3, { forwardHost: 'b', forwardPort: 1 });
+  ask(2, { forwardHost: 'a', forwardPort: 2 });
+  assert.deepEqual(decisions.splice(0), ['2 accepted']);
+  known = [{ forwardId: 1, kind: 'local', forwardPath: '/run/x' }];
+  opened();
+  assert.deepEqual(decisions.splice(0), ['1 accepted']);
+  known.push({ forwardId: 2, kind: 'remote' }, { forwardId: 3, kind: 'remote', forwardHost: 'b', forwardPort: 1 });
+  opened();
+  opened();
+  assert.deepEqual(decisions, ['2 rejected', '3 accepted']);
+  assert.match(said.join(), /^Refused remote forward to b:1:[^,]*$/);
 });
 
 test('arguments: forwards', () => {

@@ -155,25 +155,39 @@ function targetOf(connect) {
  * @param {import('../../index.js').SSHTunnel} tunnel
  * @param {{ host: string, port: number | '*' }[]} targets
  * @param {import('./output/messages.js').Messages} messages
+ * @returns {() => void} to be called when a forward is open: decides about connections that came before it was known
  */
 function permitOnly(tunnel, targets, messages) {
-  /** @param {import('../../index.js').Forward} forward */
-  const isProxy = ({ kind, forwardHost, forwardPath }) =>
-    kind === 'remote' && (forwardHost ?? forwardPath) === undefined;
-  tunnel.on('connectionRequest', (request) => {
+  /** Requests whose forward is being opened. @type {Set<import('../../index.js').ConnectionRequest>} */
+  const waiting = new Set();
+  /** @param {import('../../index.js').ConnectionRequest} request */
+  const decide = (request) => {
     const { forwardId, forwardHost, forwardPort } = request;
     const forward = tunnel.forwards().find((it) => it.forwardId === forwardId);
     const isListed = ({ host, port }) =>
       (host === '*' || host === forwardHost) && (port === '*' || port === forwardPort);
-    if ((forward !== undefined && !isProxy(forward)) || targets.some(isListed)) {
+    if ((forward !== undefined && !isServerProxy(forward)) || targets.some(isListed)) {
       request.accept();
+    } else if (forward === undefined) {
+      waiting.add(request);
     } else {
       messages.verbose(
         `Refused remote forward to ${place(forwardHost, forwardPort)}: PermitRemoteOpen does not list it.`,
       );
       request.reject();
     }
-  });
+  };
+  tunnel.on('connectionRequest', decide);
+  return () => {
+    const requests = [...waiting];
+    waiting.clear();
+    requests.forEach(decide);
+  };
+}
+
+/** Whether a forward is a SOCKS proxy at the server. @param {import('../../index.js').Forward} forward */
+function isServerProxy({ kind, forwardHost, forwardPath }) {
+  return kind === 'remote' && (forwardHost ?? forwardPath) === undefined;
 }
 
 module.exports = { Forwarding, permitOnly };

@@ -57,6 +57,8 @@ class Run {
   /** The signal that resets connections. */
   #forcedBy;
   #status = 0;
+  /** Called when a forward is open. */
+  #opened = () => {};
   /** @type {import('./background.js').Background | undefined} */
   #background;
   /** @type {import('./control/server.js').ControlServer | undefined} */
@@ -154,7 +156,7 @@ class Run {
     const log = new EventLog({ messages: this.#messages, json: this.#json, traffic: this.#traffic });
     log.follow(tunnel, server);
     const { permittedTargets } = this.#settings;
-    if (permittedTargets !== undefined) permitOnly(tunnel, permittedTargets, this.#messages);
+    if (permittedTargets !== undefined) this.#opened = permitOnly(tunnel, permittedTargets, this.#messages);
     tunnel.on('error', () => (this.#status = FAILED));
     tunnel.on('forwardError', () => this.#settings.exitOnForwardFailure && this.#fail());
     tunnel.on('close', () => this.#finish(this.#status));
@@ -173,7 +175,7 @@ class Run {
     let opened = 0;
     for (const forwarding of this.#forwardings) {
       if (this.#picture.closing) return true;
-      if (await forwarding.open(this.#tunnel, this.#settings, this.#messages)) {
+      if (await this.#open(forwarding)) {
         opened += 1;
         for (const forward of forwarding.forwards) this.#json?.listening(forward);
       } else if (this.#settings.exitOnForwardFailure) {
@@ -182,6 +184,13 @@ class Run {
     }
     this.#messages.debug(1, `${opened} of ${this.#forwardings.length} forwardings are open.`);
     return opened > 0 || this.#forwardings.length === 0;
+  }
+
+  /** Opens a forwarding. @returns {Promise<boolean>} */
+  async #open(forwarding) {
+    const isOpen = await forwarding.open(this.#tunnel, this.#settings, this.#messages);
+    this.#opened();
+    return isOpen;
   }
 
   /** Everything listens. */
@@ -200,6 +209,7 @@ class Run {
     const child = new Child(this.#settings.program, this.#messages);
     try {
       const count = await child.prepare(this.#tunnel);
+      this.#opened();
       if (count === 0 && this.#forwardings.length === 0)
         throw new Error('run: there is no URL, no --env and no -L: nothing would lead through the tunnel');
     } catch (error) {
@@ -275,7 +285,7 @@ class Run {
     if (this.#findForwarding(value) !== undefined) return {};
     const forwarding = new Forwarding(value);
     this.#forwardings.push(forwarding);
-    if (this.#picture.closing || !(await forwarding.open(this.#tunnel, this.#settings, this.#messages))) {
+    if (this.#picture.closing || !(await this.#open(forwarding))) {
       this.#forwardings.splice(this.#forwardings.indexOf(forwarding), 1);
       throw new Error('Port forwarding failed');
     }
