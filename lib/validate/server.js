@@ -143,7 +143,7 @@ const ASKS = Symbol('asks');
  * @param {string} name of `options` in messages
  * @param {Uint8Array[]} copies gets copies of secrets, to be wiped
  * @param {Function} [inherited] asked about a host key that the default files do not have
- * @returns {{ native: Record<string, any>, hostVerifier?: Function, functions: object, agent?: object,
+ * @returns {{ native: any, hostVerifier?: Function, functions: object, agent?: object,
  *   certificate?: unknown, sock?: any, asks: Asks }} functions, agent: asked for credentials
  */
 function checkServer(options, name, copies, inherited) {
