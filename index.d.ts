@@ -591,6 +591,17 @@ export interface SSHTunnelOptions {
    */
   maxConnections?: number | undefined;
   /**
+   * The bytes per second of all connections together, as a number for each direction, or as an object with `up` and
+   * `down`: integers, 0 for no limit. Default: no limit. {@link SSHTunnel.setMaxRate} changes it. Each forward and
+   * each connection has a `maxRate`, too; the lowest one counts.
+   *
+   * Connections that have more to move share the rate equally. A direction at its limit leaves its data where it is:
+   * in the local client, and at the server after one receive window, so that others are not slowed down. Data that is
+   * delivered while a connection closes is limited, too; a reset, an end of stream without data before it and a
+   * linger time are not delayed. Up to 20 ms of the rate may be moved at once.
+   */
+  maxRate?: number | Partial<RateLimits> | undefined;
+  /**
    * The host that connections are forwarded to, resolved by the SSH server. Default: none. It requires
    * `forwardPort`.
    *
@@ -911,6 +922,32 @@ export interface ConnectionInfo {
  * ERR_TUNNEL_NO_CONNECTION when the connection has ended.
  */
 export interface Connection extends ConnectionInfo {
+  /**
+   * Sets the milliseconds without a byte in either direction after which the connection is closed, in place of the
+   * tunnel's `idleTimeout`, at most 2147483647; 0 disables it. The connection has its full time from this call on.
+   * Without effect on a connection that is closing.
+   */
+  setIdleTimeout(idleTimeout: number): void;
+  /** Callback form of {@link Connection.setIdleTimeout}. */
+  setIdleTimeout(idleTimeout: number, callback: Callback): void;
+  /**
+   * Turns SO_KEEPALIVE of the local socket on or off. `initialDelay` is the time without a byte before the first
+   * probe in milliseconds, rounded down to seconds; 0, the default, keeps the system's time. Without effect on a
+   * socket of {@link SSHTunnel.dial}, a Unix socket, and a connection that is in a SOCKS handshake or closing.
+   */
+  setKeepAlive(enable: boolean, initialDelay?: number): void;
+  /** Callback form of {@link Connection.setKeepAlive}. */
+  setKeepAlive(enable: boolean, callback: Callback): void;
+  /** Callback form of {@link Connection.setKeepAlive}. */
+  setKeepAlive(enable: boolean, initialDelay: number | undefined, callback: Callback): void;
+  /** Returns the `maxRate` of the connection itself; 0 is no limit. Those of its forward and tunnel apply, too. */
+  getMaxRate(): RateLimits;
+  /** Callback form of {@link Connection.getMaxRate}. */
+  getMaxRate(callback: Callback<RateLimits>): void;
+  /** Sets the `maxRate` of the connection itself from now on, as {@link SSHTunnelOptions.maxRate}. */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined): void;
+  /** Callback form of {@link Connection.setMaxRate}. */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined, callback: Callback): void;
   /** Returns `true` if the connection will be closed gracefully or bounded, `false` if hard. */
   getLinger(): boolean;
   /** Callback form of {@link Connection.getLinger}. */
@@ -960,8 +997,24 @@ export interface Connection extends ConnectionInfo {
   readonly promises: ConnectionPromises;
 }
 
+/** Limits of a rate in bytes per second; 0 is no limit. See {@link SSHTunnelOptions.maxRate}. */
+export interface RateLimits {
+  /** The limit from local clients to remote ends. */
+  up: number;
+  /** The limit from remote ends to local clients. */
+  down: number;
+}
+
 /** The methods of a {@link Connection} as promises. */
 export interface ConnectionPromises {
+  /** Sets the milliseconds after which the idle connection is closed, as {@link Connection.setIdleTimeout}. */
+  setIdleTimeout(idleTimeout: number): Promise<void>;
+  /** Turns SO_KEEPALIVE of the local socket on or off, as {@link Connection.setKeepAlive}. */
+  setKeepAlive(enable: boolean, initialDelay?: number): Promise<void>;
+  /** Resolves with the `maxRate` of the connection itself, as {@link Connection.getMaxRate}. */
+  getMaxRate(): Promise<RateLimits>;
+  /** Sets the `maxRate` of the connection itself, as {@link Connection.setMaxRate}. */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined): Promise<void>;
   /** Resolves with `true` if the connection will be closed gracefully or bounded, `false` if hard. */
   getLinger(): Promise<boolean>;
   /** Sets how the connection is closed: gracefully for `true`, hard for `false`, as {@link Connection.setLinger}. */
@@ -1016,6 +1069,8 @@ export interface LocalForwardOptions extends AbortOptions {
    * {@link SSHTunnelOptions.maxConnections}. Default: no limit.
    */
   maxConnections?: number | undefined;
+  /** The bytes per second of the forward's connections together, as {@link SSHTunnelOptions.maxRate}. */
+  maxRate?: number | Partial<RateLimits> | undefined;
 }
 
 /** Options of {@link SSHTunnel.forwardDynamic}: where to listen, and who may use it. */
@@ -1051,6 +1106,8 @@ export interface DynamicForwardOptions extends AbortOptions {
    * as {@link SSHTunnelOptions.maxConnections}. Default: no limit.
    */
   maxConnections?: number | undefined;
+  /** The bytes per second of the forward's connections together, as {@link SSHTunnelOptions.maxRate}. */
+  maxRate?: number | Partial<RateLimits> | undefined;
 }
 
 /** Options of {@link SSHTunnel.forwardRemote}: where the server listens, and the local target, or `socks`. */
@@ -1099,6 +1156,8 @@ export interface RemoteForwardOptions extends AbortOptions {
    * refused with the reason RESOURCE_SHORTAGE.
    */
   maxConnections?: number | undefined;
+  /** The bytes per second of the forward's connections together, as {@link SSHTunnelOptions.maxRate}. */
+  maxRate?: number | Partial<RateLimits> | undefined;
 }
 
 /**
@@ -1155,6 +1214,19 @@ export interface Forward {
   stats(): ConnectionStats;
   /** Callback form of {@link Forward.stats}. */
   stats(callback: Callback<ConnectionStats>): void;
+  /**
+   * Returns the `maxRate` of the forward; 0 is no limit. Fails with ERR_TUNNEL_NO_FORWARD if the forward has ended.
+   */
+  getMaxRate(): RateLimits;
+  /** Callback form of {@link Forward.getMaxRate}. */
+  getMaxRate(callback: Callback<RateLimits>): void;
+  /**
+   * Sets the `maxRate` of the forward's connections together, also of the existing ones, as
+   * {@link SSHTunnelOptions.maxRate}. Fails with ERR_TUNNEL_NO_FORWARD if the forward has ended.
+   */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined): void;
+  /** Callback form of {@link Forward.setMaxRate}. */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined, callback: Callback): void;
   /** The methods of the forward as promises. */
   readonly promises: ForwardPromises;
   /** Stops the forward, for `await using`. Defined if the runtime has the symbol. */
@@ -1167,6 +1239,10 @@ export interface ForwardPromises {
   stop(): Promise<void>;
   /** Resolves with the statistics of the connections of this forward, as {@link Forward.stats}. */
   stats(): Promise<ConnectionStats>;
+  /** Resolves with the `maxRate` of the forward, as {@link Forward.getMaxRate}. */
+  getMaxRate(): Promise<RateLimits>;
+  /** Sets the `maxRate` of the forward's connections together, as {@link Forward.setMaxRate}. */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined): Promise<void>;
 }
 
 /** Options of {@link SSHTunnel.dial} beside its target. */
@@ -1772,6 +1848,10 @@ export interface SSHTunnelPromises<C extends ConnectionInfo = Connection, F = Fo
    * disables it.
    */
   setIdleTimeout(idleTimeout: number): Promise<void>;
+  /** Resolves with the `maxRate` of all connections together, as {@link SSHTunnel.getMaxRate}. */
+  getMaxRate(): Promise<RateLimits>;
+  /** Sets the `maxRate` of all connections together, as {@link SSHTunnel.setMaxRate}. */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined): Promise<void>;
   /** Connects to the SSH server and authenticates, and resolves when the session is up, as {@link SSHTunnel.connect}. */
   connect(options?: AbortOptions): Promise<void>;
   /**
@@ -1947,6 +2027,18 @@ export class SSHTunnel extends EventEmitter<SSHTunnelEvents> {
   setIdleTimeout(idleTimeout: number): void;
   /** Callback form of {@link SSHTunnel.setIdleTimeout}. */
   setIdleTimeout(idleTimeout: number, callback: Callback): void;
+
+  /** Returns the `maxRate` of all connections together; 0 is no limit. */
+  getMaxRate(): RateLimits;
+  /** Callback form of {@link SSHTunnel.getMaxRate}. */
+  getMaxRate(callback: Callback<RateLimits>): void;
+
+  /**
+   * Sets the `maxRate` of all connections together, also of the existing ones, as {@link SSHTunnelOptions.maxRate}.
+   */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined): void;
+  /** Callback form of {@link SSHTunnel.setMaxRate}. */
+  setMaxRate(maxRate: number | Partial<RateLimits> | undefined, callback: Callback): void;
 
   /**
    * Connects to the SSH server and authenticates. Completes when the session is up, at once if it already is.

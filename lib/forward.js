@@ -2,6 +2,7 @@
 
 const { inspect } = require('node:util');
 
+const { rateCalls } = require('./connection.js');
 const { binding, defineCalls, defineDispose } = require('./native/index.js');
 
 const { Method } = binding;
@@ -17,6 +18,7 @@ class Forward {
   static {
     const ask = (forward, settler, method, options) => forward.#ask(settler, method, forward.forwardId, options);
     Forward.#promisesOf = defineCalls(Forward, {
+      ...rateCalls(ask, Method.GetForwardMaxRate, Method.SetForwardMaxRate),
       stop: (forward, settler) => ask(forward, settler, Method.StopForward),
       stats: (forward, settler) =>
         ask(forward, settler, Method.ForwardStats, { result: ({ connections }) => connections }),

@@ -1,7 +1,13 @@
 'use strict';
 
 const { binding } = require('./native/index.js');
-const { checkBoolean, checkLingerOption, checkMilliseconds, unpackLinger } = require('./validate/index.js');
+const {
+  checkBoolean,
+  checkLingerOption,
+  checkMaxRate,
+  checkMilliseconds,
+  unpackLinger,
+} = require('./validate/index.js');
 
 const { Method } = binding;
 
@@ -22,6 +28,9 @@ const settingsCalls = (call) => ({
   getIdleTimeout: (tunnel, settler) => call(tunnel, settler, Method.GetIdleTimeout),
   setIdleTimeout: (tunnel, settler, idleTimeout) =>
     call(tunnel, settler, Method.SetIdleTimeout, checkMilliseconds(idleTimeout, 'idleTimeout')),
+  getMaxRate: (tunnel, settler) => call(tunnel, settler, Method.GetMaxRate),
+  setMaxRate: (tunnel, settler, maxRate) =>
+    call(tunnel, settler, Method.SetMaxRate, 0, { subject: { rate: checkMaxRate(maxRate, 'maxRate') } }),
 });
 
 module.exports = { settingsCalls };

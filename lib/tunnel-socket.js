@@ -187,7 +187,7 @@ class TunnelSocket extends StreamSocket {
         await this.#written();
         // The linger time began with destroy().
         const left = this.#lingerTime.take();
-        if (left !== undefined) await this.#call(Method.SetConnectionLinger, { linger: left });
+        if (left !== undefined) await this.#call(Method.SetConnectionLinger, { value: left });
       }
       await this.#call(Method.Disconnect);
     } catch {

@@ -236,13 +236,13 @@ class SSHTunnel extends EventEmitter {
   }
 
   /** Calls the addon, and settles as `settler` says. */
-  #call(settler, method, number = 0, { result = itself, linger = 0, subject = undefined, abortion = undefined } = {}) {
+  #call(settler, method, number = 0, { result = itself, value = 0, subject = undefined, abortion = undefined } = {}) {
     this.#subscriptions.look();
     if (settler !== undefined)
-      return enqueue(this, this.#handle, { method, number, linger, subject, abortion }, settler, result);
+      return enqueue(this, this.#handle, { method, number, value, subject, abortion }, settler, result);
     abortion?.throwIfAborted();
     const outcome = using(() => {
-      const outcome = binding.call(this.#handle, method, number, linger, subject);
+      const outcome = binding.call(this.#handle, method, number, value, subject);
       this.#lifetime.refresh();
       return outcome;
     });
@@ -253,7 +253,7 @@ class SSHTunnel extends EventEmitter {
   /** How connections and forwards call their tunnel. @type {import('./connection.js').Ask} */
   #ask = (settler, method, id, options) => {
     const outcome = this.#call(settler, method, id, options);
-    if (method === Method.SetConnectionLinger) this.#sockets.lingerChanged(id, options.linger);
+    if (method === Method.SetConnectionLinger) this.#sockets.lingerChanged(id, options.value);
     return outcome;
   };
 

@@ -14,6 +14,7 @@ import { certifier, makeKey, temporaryFolder } from '../helpers/keys.mjs';
 import { hasPam, makePamService } from '../helpers/pam.mjs';
 import { MIB, behaviors, refusingPort } from '../helpers/peers.mjs';
 import { runModule } from '../helpers/process.mjs';
+import { ScriptedProxy, serveHttp } from '../helpers/proxies.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { makeTunnel, openTunnel, roundTrip, withoutForward } from '../helpers/tunnels.mjs';
@@ -206,6 +207,22 @@ test('no line has a secret, whatever authenticates', async (t) => {
   const hop = { ...server.login, privateKey: encrypted.privateKey, passphrase };
   const through = await connects(server.login, { jump: hop });
   assertOrder(through, [/: connects through the jump host 127\.0\.0\.1:\d+$/, /: channel 0: opens to /, /: version: /]);
+
+  // A proxy, which lets the client through or refuses it.
+  const proxies = [
+    await ScriptedProxy.start(serveHttp(server.port)),
+    await ScriptedProxy.start(serveHttp(undefined, 'HTTP/1.1 407 Proxy Authentication Required\r\n\r\n')),
+  ];
+  t.after(() => Promise.all(proxies.map((proxy) => proxy.stop())));
+  for (const [index, { port }] of proxies.entries()) {
+    const place = `127.0.0.1:${port}`;
+    const asObject = { protocol: 'http', host: '127.0.0.1', port, username: 'anna', password: hide() };
+    for (const proxy of [asObject, `http://anna:${hide()}@${place}`]) {
+      const connecting = connects(server.login, { proxy });
+      if (index === 0) assertOrder(await connecting, [/: asks the proxy to connect$/, /: version: /]);
+      else await assert.rejects(connecting);
+    }
+  }
 
   // A password and prompts: first refused, then accepted.
   const [password, answer] = [hide(), hide()];

@@ -69,6 +69,7 @@ const options: SSHTunnelOptions = {
   linger: { l_onoff: 1, l_linger: 0 },
   keepAlive: true,
   idleTimeout: 60_000,
+  maxRate: { down: 1_000_000 },
   keepaliveInterval: 0,
   keepaliveCountMax: 3,
   readyTimeout: 20_000,
@@ -146,6 +147,8 @@ tunnel.setLinger(!graceful);
 const option: Linger = tunnel.getLingerOption();
 tunnel.setLingerOption({ ...option, l_onoff: 0 });
 const milliseconds: number = tunnel.getIdleTimeout();
+tunnel.setMaxRate(undefined);
+tunnel.getMaxRate((_error, limits) => limits.up + limits.down);
 tunnel.setIdleTimeout(milliseconds, (error) => {
   const none: null | SSHTunnelError = error;
   void none;
@@ -191,6 +194,12 @@ export async function main(): Promise<void> {
   const connections: ConnectionInfo[] = await tunnel.promises.connections();
   for (const connection of await tunnel.promises.connections()) {
     connection.setLingerOption({ l_onoff: 1, l_linger: 5 });
+    connection.setIdleTimeout(1000);
+    connection.setKeepAlive(true, (error) => void error);
+    connection.setKeepAlive(false, 1000, () => {});
+    connection.setMaxRate({ up: connection.getMaxRate().down });
+    // @ts-expect-error: a number
+    connection.setMaxRate({ up: '1' });
     connection.setLinger(!connection.getLinger(), (error) => void error);
     const { l_linger }: Linger = await connection.promises.getLingerOption();
     void l_linger;

@@ -40,6 +40,8 @@ async function program() {
   await connections[0]?.setLinger(false);
   tunnel.on('connection', async (connection) => {
     await connection.setLingerOption({ l_onoff: 1, l_linger: 5 });
+    await connection.setMaxRate((await connection.getMaxRate()).down);
+    await connection.setKeepAlive(true, 1000);
     const graceful: boolean = await connection.getLinger();
     return graceful;
   });

@@ -140,22 +140,22 @@ class Call {
  * Begins a call whose outcome comes later.
  * @param {object} tunnel
  * @param {number} handle
- * @param {{ method: number, number: number, linger: number, subject?: object,
+ * @param {{ method: number, number: number, value: number, subject?: object,
  *   abortion?: import('../abort.js').Abortion }} call
  * @param {Function | Deferred} settler callbacks are called in the order of the calls, promises settle by themselves
  * @param {(payload: any) => unknown} convert
  */
-function enqueue(tunnel, handle, { method, number, linger, subject, abortion }, settler, convert) {
+function enqueue(tunnel, handle, { method, number, value, subject, abortion }, settler, convert) {
   const reply = register(new Call(tunnel, convert, settler, abortion));
   const inTurn = !(settler instanceof Deferred);
   const reporting = inTurn ? Reporting.InTurn : Reporting.AtOnce;
   if (abortion === undefined) {
-    binding.enqueue(handle, method, number, linger, subject, reply, reporting);
+    binding.enqueue(handle, method, number, value, subject, reply, reporting);
   } else if (abortion.isAborted) {
     binding.enqueue(handle, Method.Aborted, 0, 0, undefined, reply, reporting);
   } else {
     const abortable = inTurn ? Reporting.InTurnAbortable : Reporting.AtOnceAbortable;
-    binding.enqueue(handle, method, number, linger, subject, reply, abortable);
+    binding.enqueue(handle, method, number, value, subject, reply, abortable);
     abortion.follow(() => binding.abort(handle, reply));
   }
 }

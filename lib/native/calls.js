@@ -26,7 +26,7 @@ class Deferred {
  * Defines the methods of a class; each takes a callback behind its arguments.
  * @param {Function} Class
  * @param {Record<string, (target: any, settler: Function | Deferred | undefined, ...args: any[]) => any>} calls
- * @param {string[]} [optional] names of methods whose argument may be left out
+ * @param {string[]} [optional] names of methods whose last argument may be left out
  * @returns {(target: object, more?: Record<string, Function>) => any} makes `promises`: the same methods, and more, as promises
  */
 function defineCalls(Class, calls, optional = []) {
@@ -35,7 +35,8 @@ function defineCalls(Class, calls, optional = []) {
   for (const { name, call, arity } of entries) {
     const isOptional = optional.includes(name);
     const value = function (...args) {
-      if (isOptional && typeof args[0] === 'function' && args[1] === undefined) args.unshift(undefined);
+      if (isOptional && typeof args[arity - 1] === 'function' && args[arity] === undefined)
+        args.splice(arity - 1, 0, undefined);
       const callback = args[arity];
       if (callback !== undefined) checkFunction(callback, 'callback');
       args.length = arity;

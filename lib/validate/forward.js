@@ -16,6 +16,7 @@ const {
   checkName,
   checkObject,
 } = require('./primitives.js');
+const { checkMaxRate } = require('./rate.js');
 
 /** Permissions of a file. */
 const MAX_MODE = 0o777;
@@ -24,8 +25,8 @@ const MAX_LOGIN = 255;
 
 /**
  * A forward as the addon takes it.
- * @typedef {{ kind: string, listen: object, target?: object, maxConnections?: number, mode?: number, replaces?: boolean,
- *   username?: string, password?: string }} ForwardSpec
+ * @typedef {{ kind: string, listen: object, target?: object, maxConnections?: number, maxRate: { up: number, down: number },
+ *   mode?: number, replaces?: boolean, username?: string, password?: string }} ForwardSpec
  */
 
 /** @returns {ForwardSpec} */
@@ -37,6 +38,7 @@ function checkLocalForward(options) {
     listen: checkListen(options),
     target: checkTarget(options),
     maxConnections: checkMaxConnections(options),
+    maxRate: checkMaxRate(options.maxRate, 'options.maxRate'),
   };
 }
 
@@ -48,6 +50,7 @@ function checkDynamicForward(options) {
     ...checkFile(options),
     listen: checkListen(options),
     maxConnections: checkMaxConnections(options),
+    maxRate: checkMaxRate(options.maxRate, 'options.maxRate'),
     ...checkCredentials(options),
   };
 }
@@ -77,6 +80,7 @@ function checkRemoteForward(options) {
     kind: ForwardKind.Remote,
     listen: checkRemoteListen(options),
     maxConnections: checkMaxConnections(options),
+    maxRate: checkMaxRate(options.maxRate, 'options.maxRate'),
   };
   if (!checkBoolean(socks, 'options.socks')) {
     for (const [name, value] of Object.entries({ username, password })) {

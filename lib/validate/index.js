@@ -10,6 +10,7 @@
 //   names.js        hosts, users, paths and ports, wherever they come from
 //   proxy.js        the proxy on the way to the server
 //   linger.js       the LINGER structure, and the number that the addon takes for it
+//   rate.js         limits of a rate
 //   secret.js       passwords, keys and answers, in memory that is wiped
 //   primitives.js   booleans, integers, objects; limits.js: the ranges of numbers
 
@@ -21,5 +22,6 @@ module.exports = {
   ...require('./names.js'),
   ...require('./options.js'),
   ...require('./primitives.js'),
+  ...require('./rate.js'),
   ...require('./secret.js'),
 };

@@ -13,7 +13,7 @@ const SERVER = `
 
 /** Options of forwards that listen here. */
 const LISTEN = `
-  localHost localPath localPathMode localPathReplace localPort maxConnections signal
+  localHost localPath localPathMode localPathReplace localPort maxConnections maxRate signal
 `.match(/\S+/g);
 
 /** By the objects that have them. @type {Record<string, string[]>} */
@@ -22,7 +22,8 @@ const OPTIONS = {
     ...SERVER,
     ...`
       connectionAttempts debug forceIPv4 forceIPv6 forwardHost forwardPort idleTimeout jump keepAlive linger localAddress
-      localHost localPort maxConnections memoryLimit proxy readyTimeout reconnect reusePort sessions signal tryKeyboard
+      localHost localPort maxConnections maxRate memoryLimit proxy readyTimeout reconnect reusePort sessions signal
+      tryKeyboard
       windowLimit
     `.match(/\S+/g),
   ],
@@ -30,12 +31,14 @@ const OPTIONS = {
   privateKey: ['certificate', 'key', 'passphrase'],
   proxy: ['host', 'password', 'port', 'protocol', 'username'],
   reconnect: ['initial', 'initialDelay', 'maxAttempts', 'maxDelay'],
+  maxRate: ['down', 'up'],
   rekey: ['bytes', 'seconds'],
   sessions: ['connectionsEach', 'max'],
   forwardLocal: ['forwardHost', 'forwardPath', 'forwardPort', ...LISTEN],
   forwardDynamic: ['password', 'username', ...LISTEN],
   forwardRemote: `
-    forwardHost forwardPath forwardPort maxConnections password remoteHost remotePath remotePort signal socks username
+    forwardHost forwardPath forwardPort maxConnections maxRate password remoteHost remotePath remotePort signal socks
+    username
   `.match(/\S+/g),
   connect: ['signal'],
   startListening: ['signal'],

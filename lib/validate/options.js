@@ -20,6 +20,7 @@ const {
   checkObject,
 } = require('./primitives.js');
 const { checkProxy } = require('./proxy.js');
+const { checkMaxRate } = require('./rate.js');
 const { withSecrets } = require('./secret.js');
 const { CONNECTORS, checkJump, checkServer, checkUnreached } = require('./server.js');
 
@@ -128,6 +129,7 @@ function readOptions(options, copies) {
     localHost: checkHost(localHost, 'options.localHost'),
     localPort: checkPort(localPort, 'options.localPort', { min: 0 }),
     maxConnections: checkMaxConnections(options),
+    maxRate: checkMaxRate(options.maxRate, 'options.maxRate'),
     reusePort: checkBoolean(reusePort, 'options.reusePort'),
     linger: checkLinger(linger, 'options.linger'),
     keepAlive: checkBoolean(keepAlive, 'options.keepAlive'),

@@ -9,63 +9,21 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use napi::bindgen_prelude::Either12;
+use napi::bindgen_prelude::Either13;
 use napi_derive::napi;
 use tokio::select;
 use tokio::sync::oneshot;
 
+use crate::binding::arguments::Arguments;
 use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
 use crate::binding::lock;
 use crate::binding::observer::{Message, Payload};
 use crate::binding::turns::Turns;
-use crate::binding::types::ForwardOption;
-use crate::binding::types::known_host::KnownHost;
 use crate::net::linger::Linger;
+use crate::net::rate::MaxRate;
 use crate::runtime;
-use crate::tunnel::{ConnectionInfo, Error, ForwardInfo, ForwardOptions, Pending, Stats, Tunnel};
-
-/// The arguments of a call. Plain numbers cost less on the way than objects.
-#[derive(Debug, Default)]
-pub(crate) struct Arguments {
-    /// What the method says; 0 if it has none.
-    pub(crate) number: f64,
-    /// A LINGER structure, packed; 0 if it has none.
-    pub(crate) linger: f64,
-    /// The forward to start.
-    pub(crate) forward: Option<ForwardOptions>,
-    /// The host key to trust.
-    pub(crate) host_key: Option<KnownHost>,
-}
-
-/// What a call is about, where numbers do not say it.
-#[napi(object, object_to_js = false)]
-#[derive(Default)]
-pub struct Subject {
-    /// The forward to start.
-    pub forward: Option<ForwardOption>,
-    /// The host key to trust.
-    pub host_key: Option<KnownHost>,
-}
-
-impl TryFrom<Subject> for Arguments {
-    type Error = napi::Error;
-
-    fn try_from(Subject { forward, host_key }: Subject) -> Result<Self, napi::Error> {
-        let forward = forward.map(TryInto::try_into).transpose()?;
-        Ok(Self { forward, host_key, ..Self::default() })
-    }
-}
-
-impl Arguments {
-    fn id(&self) -> u64 {
-        self.number as u64
-    }
-
-    fn forward_id(&self) -> i64 {
-        self.number as i64
-    }
-}
+use crate::tunnel::{ConnectionInfo, Error, ForwardInfo, Pending, Stats, Tunnel};
 
 /// The outcome of a call.
 type Outcome = Result<Payload, Failure>;
@@ -171,7 +129,7 @@ methods! {
     /// Connects to the SSH server.
     Connect => |tunnel, _| tunnel.connect(),
     /// Connects if needed, and binds the configured forward.
-    StartListening => |tunnel, _| Begun::pending(tunnel.start_listening(), |_| Either12::A(())),
+    StartListening => |tunnel, _| Begun::pending(tunnel.start_listening(), |_| Either13::A(())),
     /// Stops the configured forward.
     StopListening => |tunnel, _| tunnel.stop_listening(),
     /// Argument: the connection's id.
@@ -189,7 +147,7 @@ methods! {
     GetConnectionLinger => |tunnel, arguments| tunnel.linger(arguments.id()),
     /// Arguments: the connection's id, and a LINGER structure, packed.
     SetConnectionLinger => |tunnel, arguments| {
-        tunnel.set_linger(arguments.id(), unpack(arguments.linger))
+        tunnel.set_linger(arguments.id(), unpack(arguments.value))
     },
     /// Argument: the forward. The forward as it was bound.
     StartForward => |tunnel, arguments| {
@@ -207,6 +165,32 @@ methods! {
     ForwardStats => |tunnel, arguments| tunnel.stats(Some(arguments.forward_id())),
     /// Argument: the connection's id.
     ResetConnection => |tunnel, arguments| tunnel.reset(arguments.id()),
+    /// Arguments: the connection's id, and milliseconds, 0 for never.
+    SetConnectionIdleTimeout => |tunnel, arguments| {
+        tunnel.set_connection_idle_timeout(arguments.id(), duration(arguments.value))
+    },
+    /// Arguments: the connection's id, and milliseconds before the first probe, or -1 to turn it off.
+    SetConnectionKeepAlive => |tunnel, arguments| {
+        let delay = arguments.value;
+        let delay = (delay >= 0.0).then(|| Duration::from_millis(delay as u64));
+        tunnel.set_connection_keep_alive(arguments.id(), delay)
+    },
+    /// The limits of the rate of all connections.
+    GetMaxRate => |tunnel, _| tunnel.max_rate(),
+    /// Argument: the limits.
+    SetMaxRate => |tunnel, arguments| tunnel.set_max_rate(arguments.rate),
+    /// Argument: the forward's id. The limits of the rate of its connections.
+    GetForwardMaxRate => |tunnel, arguments| tunnel.forward_max_rate(arguments.forward_id()),
+    /// Arguments: the forward's id, and the limits.
+    SetForwardMaxRate => |tunnel, arguments| {
+        tunnel.set_forward_max_rate(arguments.forward_id(), arguments.rate)
+    },
+    /// Argument: the connection's id. The limits of its rate.
+    GetConnectionMaxRate => |tunnel, arguments| tunnel.connection_max_rate(arguments.id()),
+    /// Arguments: the connection's id, and the limits.
+    SetConnectionMaxRate => |tunnel, arguments| {
+        tunnel.set_connection_max_rate(arguments.id(), arguments.rate)
+    },
     /// Argument: the host key. Writes it to the known_hosts file of its server.
     TrustHost => |tunnel, arguments| arguments.host_key.unwrap_or_default().trust(tunnel),
     /// Fails: what was to be called had been aborted before.
@@ -229,7 +213,7 @@ impl Begun {
 
 impl From<()> for Begun {
     fn from((): ()) -> Self {
-        Self::Done(Box::new(Ok(Either12::A(()))))
+        Self::Done(Box::new(Ok(Either13::A(()))))
     }
 }
 
@@ -241,7 +225,7 @@ impl From<bool> for Begun {
 
 impl From<f64> for Begun {
     fn from(value: f64) -> Self {
-        Self::Done(Box::new(Ok(Either12::B(value))))
+        Self::Done(Box::new(Ok(Either13::B(value))))
     }
 }
 
@@ -251,33 +235,45 @@ impl From<Result<Pending<()>, Failure>> for Begun {
     }
 }
 
+impl From<MaxRate> for Begun {
+    fn from(max: MaxRate) -> Self {
+        Self::Done(Box::new(Ok(Either13::M(max.into()))))
+    }
+}
+
+impl From<Pending<MaxRate>> for Begun {
+    fn from(pending: Pending<MaxRate>) -> Self {
+        Self::pending(pending, |max| Either13::M(max.into()))
+    }
+}
+
 impl From<Pending<()>> for Begun {
     fn from(pending: Pending<()>) -> Self {
-        Self::pending(pending, Either12::A)
+        Self::pending(pending, Either13::A)
     }
 }
 
 impl From<Pending<Linger>> for Begun {
     fn from(pending: Pending<Linger>) -> Self {
-        Self::pending(pending, |linger| Either12::B(pack(linger)))
+        Self::pending(pending, |linger| Either13::B(pack(linger)))
     }
 }
 
 impl From<Pending<Vec<ConnectionInfo>>> for Begun {
     fn from(pending: Pending<Vec<ConnectionInfo>>) -> Self {
-        Self::pending(pending, |infos| Either12::C(infos.iter().map(Into::into).collect()))
+        Self::pending(pending, |infos| Either13::C(infos.iter().map(Into::into).collect()))
     }
 }
 
 impl From<Pending<ForwardInfo>> for Begun {
     fn from(pending: Pending<ForwardInfo>) -> Self {
-        Self::pending(pending, |info| Either12::H((&info).into()))
+        Self::pending(pending, |info| Either13::H((&info).into()))
     }
 }
 
 impl From<Pending<Stats>> for Begun {
     fn from(pending: Pending<Stats>) -> Self {
-        Self::pending(pending, |stats| Either12::I((&stats).into()))
+        Self::pending(pending, |stats| Either13::I((&stats).into()))
     }
 }
 

@@ -5,7 +5,8 @@ use napi::bindgen_prelude::{Either, Function, Uint8Array, Unknown};
 use napi_derive::napi;
 use zeroize::Zeroizing;
 
-use crate::binding::calls::{Arguments, Method, Reporting, Subject};
+use crate::binding::arguments::{Arguments, Subject};
+use crate::binding::calls::{Method, Reporting};
 use crate::binding::environment::{self, Dispatched};
 use crate::binding::errors::Failure;
 use crate::binding::observer::{Kind, Payload};
@@ -68,10 +69,10 @@ pub fn call(
     handle: u32,
     method: Method,
     number: f64,
-    linger: f64,
+    value: f64,
     subject: Option<Subject>,
 ) -> napi::Result<Either<Payload, Failure>> {
-    let arguments = Arguments { number, linger, ..subject.unwrap_or_default().try_into()? };
+    let arguments = Arguments { number, value, ..subject.unwrap_or_default().try_into()? };
     Ok(match environment::find(handle)?.call(method, arguments) {
         Ok(payload) => Either::A(payload),
         Err(failure) => Either::B(failure),
@@ -84,12 +85,12 @@ pub fn enqueue(
     handle: u32,
     method: Method,
     number: f64,
-    linger: f64,
+    value: f64,
     subject: Option<Subject>,
     call: f64,
     reporting: Reporting,
 ) -> napi::Result<()> {
-    let arguments = Arguments { number, linger, ..subject.unwrap_or_default().try_into()? };
+    let arguments = Arguments { number, value, ..subject.unwrap_or_default().try_into()? };
     environment::find(handle)?.enqueue(method, arguments, call, reporting);
     Ok(())
 }

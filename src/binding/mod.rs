@@ -4,7 +4,7 @@
 //!
 //! - [`exports`]: the functions of tunnels; `sockopt`: those of other sockets, [`socket_options`]: the
 //!   numbers of their options; [`key_files`]: those of `lib/ssh-config`. They take plain values that JavaScript has checked.
-//! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods, `turns`: the order of their
+//! - [`tunnel_object`]: the tunnel of a handle; [`calls`]: its methods, [`arguments`]: what these take, `turns`: the order of their
 //!   replies; [`options`]: its options.
 //! - `process`: what the command does to its process. [`streams`]: the streams that JavaScript reads and writes.
 //! - [`environment`]: the link to a JavaScript environment; [`observer`]: the events of a tunnel; `questions`: its
@@ -13,6 +13,7 @@
 // The macros of napi-derive expand to the unsafe calls of Node-API; nothing here is written by hand.
 #![allow(unsafe_code)]
 
+pub mod arguments;
 pub mod calls;
 pub mod environment;
 pub mod errors;

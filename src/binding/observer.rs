@@ -4,7 +4,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use napi::bindgen_prelude::{Either12, FnArgs, Undefined};
+use napi::bindgen_prelude::{Either13, FnArgs, Undefined};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
@@ -15,7 +15,7 @@ use crate::binding::streams::StreamWaker;
 use crate::binding::types::credentials::CredentialsQuestion;
 use crate::binding::types::inquiry::Inquiry;
 use crate::binding::types::stats::{Stats, milliseconds};
-use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey};
+use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey, MaxRate};
 use crate::session::{
     self, Application, CredentialsFailure, CredentialsRequest, HostKeyInfo, LogSink,
     PendingCredentials, Responses, Verdict,
@@ -80,7 +80,7 @@ pub enum Kind {
 }
 
 /// The payload of a message.
-pub type Payload = Either12<
+pub type Payload = Either13<
     Undefined,
     f64,
     Vec<ConnectionInfo>,
@@ -93,6 +93,7 @@ pub type Payload = Either12<
     Banner,
     String,
     CredentialsQuestion,
+    MaxRate,
 >;
 
 /// A message: one call of JavaScript's `dispatch`.
@@ -114,14 +115,14 @@ impl Message {
     /// A stream is ready for JavaScript.
     pub(crate) fn woken(waker: Arc<StreamWaker>) -> Self {
         let number = waker.stream().into();
-        Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either12::A(())) }
+        Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either13::A(())) }
     }
 
     /// The outcome of a call.
     pub(crate) fn reply(handle: u32, call: f64, outcome: Result<Payload, Failure>) -> Self {
         let (failure, payload) = match outcome {
             Ok(payload) => (None, payload),
-            Err(failure) => (Some(failure), Either12::A(())),
+            Err(failure) => (Some(failure), Either13::A(())),
         };
         Self { failure, ..Self::new(handle, Kind::Reply, call, payload) }
     }
@@ -225,10 +226,10 @@ impl JsObserver {
     /// Sends the step of a session, if JavaScript follows it.
     fn send_session(&self, number: u32, step: SessionStep) {
         let (kind, payload, error) = match step {
-            SessionStep::Started => (Kind::SessionStarted, Either12::A(()), None),
-            SessionStep::Ready(time) => (Kind::SessionReady, Either12::B(milliseconds(time)), None),
-            SessionStep::Lost(error) => (Kind::SessionLost, Either12::A(()), Some(error)),
-            SessionStep::Ended(error) => (Kind::SessionEnded, Either12::A(()), error),
+            SessionStep::Started => (Kind::SessionStarted, Either13::A(()), None),
+            SessionStep::Ready(time) => (Kind::SessionReady, Either13::B(milliseconds(time)), None),
+            SessionStep::Lost(error) => (Kind::SessionLost, Either13::A(()), Some(error)),
+            SessionStep::Ended(error) => (Kind::SessionEnded, Either13::A(()), error),
         };
         if !self.is_followed(kind) {
             return;
@@ -262,45 +263,45 @@ impl LogSink for JsObserver {
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
         if left_out > 0 {
             let notice = format!("{left_out} lines are left out here: the event loop is too slow");
-            self.send(Kind::Log, 0.0, Either12::K(notice));
+            self.send(Kind::Log, 0.0, Either13::K(notice));
         }
-        self.send(Kind::Log, 0.0, Either12::K(line));
+        self.send(Kind::Log, 0.0, Either13::K(line));
     }
 }
 
 impl Observer for JsObserver {
     fn event(&self, event: Event) {
         match event {
-            Event::Ready => self.send(Kind::Ready, self.turn(true), Either12::A(())),
+            Event::Ready => self.send(Kind::Ready, self.turn(true), Either13::A(())),
             Event::Session { number, step } => self.send_session(number, step),
-            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either12::A(())),
+            Event::Listening(_) => self.send(Kind::Listening, self.turn(true), Either13::A(())),
             Event::ConnectionRequest(request) => {
                 self.questions.ask_about_connection(request.info.id, request.answer);
-                self.send(Kind::ConnectionRequest, 0.0, Either12::D((&request.info).into()));
+                self.send(Kind::ConnectionRequest, 0.0, Either13::D((&request.info).into()));
             }
             Event::Connection(info) => {
                 if info.forward == DIAL_FORWARD || self.is_followed(Kind::Connection) {
-                    self.send(Kind::Connection, 0.0, Either12::D((&info).into()));
+                    self.send(Kind::Connection, 0.0, Either13::D((&info).into()));
                 }
             }
             Event::Disconnected(end) => {
                 self.questions.connection_ended(end.id);
                 if end.forward == DIAL_FORWARD || self.is_followed(Kind::Disconnected) {
-                    self.send(Kind::Disconnected, 0.0, Either12::E(end.into()));
+                    self.send(Kind::Disconnected, 0.0, Either13::E(end.into()));
                 }
             }
             Event::Reconnecting { attempt, delay, error } => {
-                let delay = Either12::B(delay.as_millis() as f64);
+                let delay = Either13::B(delay.as_millis() as f64);
                 self.send_failure(Kind::Reconnecting, attempt.into(), &error, delay);
             }
             Event::SessionError(error) => {
-                self.send_failure(Kind::SessionError, 0.0, &error, Either12::A(()));
+                self.send_failure(Kind::SessionError, 0.0, &error, Either13::A(()));
             }
             Event::ForwardError(id, error) => {
-                self.send_failure(Kind::ForwardError, id as f64, &error, Either12::A(()));
+                self.send_failure(Kind::ForwardError, id as f64, &error, Either13::A(()));
             }
-            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either12::A(())),
-            Event::Close => self.send(Kind::Close, self.turn(false), Either12::A(())),
+            Event::Error(error) => self.send_failure(Kind::Error, 0.0, &error, Either13::A(())),
+            Event::Close => self.send(Kind::Close, self.turn(false), Either13::A(())),
         }
     }
 
@@ -318,14 +319,14 @@ impl Application for JsObserver {
         // Dropping the answer rejects the key.
         if self.can_ask() {
             let question = self.questions.ask_about_key(answer);
-            self.send(Kind::HostKey, question.into(), Either12::F(key.into()));
+            self.send(Kind::HostKey, question.into(), Either13::F(key.into()));
         }
     }
 
     fn answer(&self, inquiry: session::Inquiry, answer: oneshot::Sender<Responses>) {
         if self.can_ask() {
             let question = self.questions.inquire(answer);
-            self.send(Kind::Inquiry, question.into(), Either12::G(inquiry.into()));
+            self.send(Kind::Inquiry, question.into(), Either13::G(inquiry.into()));
         }
     }
 
@@ -336,15 +337,15 @@ impl Application for JsObserver {
         }
         let (handle, link) = (self.handle, self.link.clone());
         let (question, answer) = self.questions.ask_for_credentials(move |question| {
-            link.send(Message::new(handle, Kind::Withdrawn, question.into(), Either12::A(())));
+            link.send(Message::new(handle, Kind::Withdrawn, question.into(), Either13::A(())));
         });
-        self.send(Kind::Credentials, question.into(), Either12::L(request.into()));
+        self.send(Kind::Credentials, question.into(), Either13::L(request.into()));
         Box::pin(answer)
     }
 
     fn banner(&self, banner: session::Banner) {
         if self.is_followed(Kind::Banner) {
-            self.send(Kind::Banner, 0.0, Either12::J(banner.into()));
+            self.send(Kind::Banner, 0.0, Either13::J(banner.into()));
         }
     }
 }

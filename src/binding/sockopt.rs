@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use napi::bindgen_prelude::{Either, Either12};
+use napi::bindgen_prelude::{Either, Either13};
 use napi_derive::napi;
 
 use crate::binding::calls::{pack, unpack};
@@ -103,7 +103,7 @@ pub fn enqueue_close(
     let taken = remove(handle)?;
     runtime::handle().spawn(async move {
         let closed = taken.close(output(written, left)).await;
-        link.send(Message::reply(0, call, Ok(Either12::B(pack_closed(closed)))));
+        link.send(Message::reply(0, call, Ok(Either13::B(pack_closed(closed)))));
     });
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::binding::calls::{Arguments, Method, Replies, Reporting, begin};
+use crate::binding::arguments::Arguments;
+use crate::binding::calls::{Method, Replies, Reporting, begin};
 use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
 use crate::binding::observer::{JsObserver, Payload};

@@ -1,4 +1,4 @@
-//! The order of replies.
+//! The order of callbacks: that of the calls, whichever outcome comes first.
 
 use std::collections::BTreeMap;
 

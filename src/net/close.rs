@@ -9,17 +9,24 @@
 use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
 use crate::net::memory::ResetMode;
+use crate::net::rate::Pace;
 use crate::net::sys::{self, SendQueue};
 use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::cutoff::before;
 use crate::runtime::timer::Deadline;
+
+#[cfg(unix)]
+mod graceful;
+
+#[cfg(unix)]
+pub(crate) use graceful::GracefulClose;
 
 /// Time for a peer whose kernel has everything to end its own direction.
 const PEER_FIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -107,6 +114,8 @@ pub enum CloseOutcome {
 /// Where the system does not tell what was acknowledged, the future waits for the peer's end, or
 /// before a reset until nearly nothing can be left, and the outcome says so.
 ///
+/// The write buffer leaves at the given pace.
+///
 /// A peer that does not read is waited for until `expiry` completes. The stream ends at once then:
 /// as `mode` says if the peer's kernel has everything at that moment, else with RST and
 /// [`CloseOutcome::Cut`].
@@ -115,10 +124,11 @@ pub enum CloseOutcome {
 pub(crate) async fn close(
     stream: impl Into<Stream>,
     write_buffer: WriteBuffer,
+    pace: Pace,
     mode: CloseMode,
     expiry: impl Future<Output = ()>,
 ) -> Outcome {
-    let mut closing = Closing::new(stream.into(), write_buffer, mode.has_sent_fin());
+    let mut closing = Closing::new(stream.into(), write_buffer, pace, mode.has_sent_fin());
     // The kernel resets if this future is dropped. An error means that the socket is dead already,
     // which the first write or read tells.
     let _ = closing.stream.set_linger(Linger::HARD);
@@ -145,6 +155,16 @@ pub(crate) async fn close(
         outcome.unsent = (lost + closing.write_buffer.len()) as u64;
     }
     outcome
+}
+
+#[cfg(test)]
+async fn close_unlimited(
+    stream: impl Into<Stream>,
+    write_buffer: WriteBuffer,
+    mode: CloseMode,
+    expiry: impl Future<Output = ()>,
+) -> Outcome {
+    close(stream, write_buffer, Pace::unlimited(), mode, expiry).await
 }
 
 /// Resets the connection at once. What the kernel still holds is dropped and counted; what has left
@@ -180,6 +200,7 @@ fn count_unsent(never_sent: &io::Result<Option<u64>>, write_buffer: &WriteBuffer
 struct Closing {
     stream: Stream,
     write_buffer: WriteBuffer,
+    pace: Pace,
     fin_sent: bool,
     discarded: u64,
     peer_finished: bool,
@@ -189,10 +210,10 @@ struct Closing {
 }
 
 impl Closing {
-    fn new(stream: Stream, write_buffer: WriteBuffer, fin_sent: bool) -> Self {
+    fn new(stream: Stream, write_buffer: WriteBuffer, pace: Pace, fin_sent: bool) -> Self {
         let (discarded, peer_finished, scratch) = (0, false, Vec::new());
         let shrunk = false;
-        Self { stream, write_buffer, fin_sent, discarded, peer_finished, scratch, shrunk }
+        Self { stream, write_buffer, pace, fin_sent, discarded, peer_finished, scratch, shrunk }
     }
 
     /// Does everything but the final close(); an error means that the peer is gone.
@@ -208,19 +229,47 @@ impl Closing {
     /// Writes the buffer to the kernel, however long the peer takes to make room.
     async fn flush(&mut self) -> io::Result<()> {
         while !self.write_buffer.is_empty() {
-            poll_fn(|cx| match self.stream.poll_write_ready(cx) {
-                Poll::Pending if self.may_read() => self.stream.poll_read_ready(cx),
-                writable => writable,
-            })
-            .await?;
             // A peer that blocks while it writes reads only after its data was taken.
             self.discard()?;
-            match self.write_buffer.write(|slices| self.stream.try_write_vectored(slices)) {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => {}
-            }
+            let now = Instant::now();
+            let until = match self.pace.take(self.write_buffer.len(), now) {
+                Ok(most) => {
+                    // Without readiness, every later change of it wakes the task.
+                    self.stream.forget_writable();
+                    let stream = &self.stream;
+                    match self.write_buffer.write(most, |slices| stream.write_at_once(slices)) {
+                        Ok(count) => {
+                            self.pace.moved(count, now);
+                            continue;
+                        }
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Err(at) => Some(at),
+            };
+            self.room(until).await?;
         }
         Ok(())
+    }
+
+    /// Waits until the socket has room, or until this time, or until there is something to read.
+    async fn room(&self, until: Option<Instant>) -> io::Result<()> {
+        let ready = poll_fn(|cx| {
+            let room = match until {
+                Some(_) => Poll::Pending,
+                None => self.stream.poll_write_ready(cx),
+            };
+            if room.is_pending() && self.may_read() {
+                self.stream.poll_read_ready(cx)
+            } else {
+                room
+            }
+        });
+        match until {
+            Some(at) => timeout_at(at.into(), ready).await.unwrap_or(Ok(())),
+            None => ready.await,
+        }
     }
 
     /// Waits until the peer's kernel has everything, and for FIN until the peer has finished too.
@@ -337,63 +386,6 @@ impl Closing {
             discarded: self.discarded + unread,
             peer_finished: self.peer_finished,
         }
-    }
-}
-
-/// A socket with everything in the kernel that is to be sent, and a FIN behind it.
-///
-/// Its SO_LINGER stays as the caller has set it, and rules what the kernel does if the process
-/// dies.
-#[cfg(unix)]
-pub(crate) struct GracefulClose(Closing);
-
-#[cfg(unix)]
-impl GracefulClose {
-    /// Sends FIN. An error means that the peer is gone without having received everything.
-    pub(crate) fn begin(stream: impl Into<Stream>) -> io::Result<Self> {
-        let stream = stream.into();
-        let shutdown = stream.shutdown_write();
-        // A connection that both sides have ended is not connected either.
-        if shutdown.is_err() && !is_acknowledged(&stream) {
-            shutdown?;
-        }
-        Ok(Self(Closing::new(stream, WriteBuffer::default(), true)))
-    }
-
-    /// Waits until the peer's kernel has everything; an error means that the peer is gone. Cancel
-    /// safe.
-    pub(crate) async fn delivered(&mut self) -> io::Result<()> {
-        let mut interval = MIN_POLL_INTERVAL;
-        while !self.0.is_delivered(CloseMode::FinSent)? {
-            self.0.pause(&mut interval, false).await;
-        }
-        Ok(())
-    }
-
-    /// Returns whether the peer's kernel has everything.
-    pub(crate) fn is_delivered(&mut self) -> bool {
-        self.0.is_delivered(CloseMode::FinSent).unwrap_or(false)
-    }
-
-    /// Waits until the peer's kernel has everything and the peer has ended its direction, for which
-    /// it has two seconds, then closes the socket.
-    pub(crate) async fn close(mut self) {
-        // An error means that the peer is gone.
-        let _ = self.0.await_end(CloseMode::FinSent).await;
-    }
-
-    /// Returns how many bytes the peer's kernel has not acknowledged.
-    pub(crate) fn unacknowledged(&self) -> u64 {
-        match self.0.stream.send_queue(true) {
-            Ok(SendQueue::Holds(count)) => count,
-            // Sockets about which the system tells nothing are refused.
-            Ok(SendQueue::Empty | SendQueue::HoldsSome | SendQueue::Unknown) | Err(_) => 0,
-        }
-    }
-
-    /// Resets the connection, unless another descriptor keeps it open.
-    pub(crate) fn reset(self) {
-        let _ = self.0.stream.set_linger(Linger::HARD);
     }
 }
 

@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -214,10 +215,13 @@ impl Stream {
         self.socket().map_or(Ok(()), |socket| linger.apply(socket))
     }
 
-    /// Turns TCP keep-alive on. Errors show when the stream is read.
-    pub(crate) fn keep_alive(&self) {
-        if let Some(socket) = self.socket() {
-            let _ = socket.set_keepalive(true);
+    /// Turns TCP keep-alive on, with this time before the first probe (zero: as the system has it), or off
+    /// without one. Errors show when the stream is read.
+    pub(crate) fn set_keep_alive(&self, delay: Option<Duration>) {
+        let Some(socket) = self.socket() else { return };
+        let _ = socket.set_keepalive(delay.is_some());
+        if let Some(delay) = delay.filter(|delay| !delay.is_zero()) {
+            let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(delay));
         }
     }
 

@@ -4,7 +4,7 @@
 //! - `local_stream`: a TCP or Unix socket, or one end of a stream inside the process, which `memory`
 //!   has; `tcp`: a TCP socket that counts what it takes; `write_buffer`: bytes that it has not taken yet; `try_io`: reads and writes that keep the
 //!   readiness of a socket exact; `rcvlowat`: SO_RCVLOWAT;
-//!   `send_bound`: how much may wait in a socket.
+//!   `send_bound`: how much may wait in a socket; [`rate`]: limits of the rate of connections.
 //! - `descriptors`: how many descriptors the process has left; `error_code`: names of system errors;
 //!   `sys`: the only unsafe code.
 //! - [`external`]: sockets of the application, by their descriptors.
@@ -17,6 +17,7 @@ pub mod external;
 pub mod linger;
 pub(crate) mod local_stream;
 pub(crate) mod memory;
+pub mod rate;
 pub(crate) mod rcvlowat;
 pub(crate) mod send_bound;
 pub(crate) mod sys;

@@ -40,16 +40,24 @@ impl WriteBuffer {
         }
     }
 
-    /// Calls `write` once with the front of the queue, and removes what it has written.
+    /// Calls `write` once with the front of the queue, at most so many bytes, and removes what it has
+    /// written.
     pub(crate) fn write(
         &mut self,
+        most: usize,
         write: impl FnOnce(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
-        let mut used = 0;
+        let (mut used, mut left) = (0, most);
         for (slice, piece) in slices.iter_mut().zip(&self.pieces) {
             let start = if used == 0 { self.start } else { 0 };
-            *slice = IoSlice::new(&piece[start..]);
+            let part = &piece[start..];
+            let part = &part[..part.len().min(left)];
+            if part.is_empty() {
+                break;
+            }
+            *slice = IoSlice::new(part);
+            left -= part.len();
             used += 1;
         }
         let count = write(&slices[..used])?;
@@ -78,12 +86,12 @@ mod tests {
     fn drain(buffer: &mut WriteBuffer, most: usize) -> Vec<u8> {
         let mut out = Vec::new();
         while !buffer.is_empty() {
-            let count = buffer.write(|slices| {
+            let count = buffer.write(most, |slices| {
                 let before = out.len();
                 for slice in slices {
-                    let room = most - (out.len() - before);
-                    out.extend(&slice[..slice.len().min(room)]);
+                    out.extend_from_slice(slice);
                 }
+                assert!(out.len() - before <= most, "no more than may leave");
                 Ok(out.len() - before)
             });
             assert!(count.expect("writes") > 0);

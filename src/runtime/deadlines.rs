@@ -35,6 +35,11 @@ impl<K: Copy + Ord> Deadlines<K> {
         self.0.first().map(|(due, _)| *due)
     }
 
+    /// Returns the latest deadline.
+    pub(crate) fn last(&self) -> Option<Instant> {
+        self.0.last().map(|(due, _)| *due)
+    }
+
     /// Removes the earliest deadline if it is over, and returns its key.
     pub(crate) fn take_over(&mut self, now: Instant) -> Option<K> {
         self.next().filter(|due| *due <= now)?;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use ssh_proto::{ChannelId, Client};
 
 use crate::net::local_stream::Stream;
+use crate::net::rate::{Direction, Pace, Rates};
 use crate::net::sys::SendQueue;
 use crate::net::write_buffer::WriteBuffer;
 
@@ -62,7 +63,7 @@ pub(crate) enum ReadOutcome {
     More,
     /// Nothing more now; the waker is armed.
     Drained,
-    /// The channel's window is used up.
+    /// The channel's window is used up, or the rate limit does not allow more now.
     NoWindow,
     /// Everything that had arrived before the close is sent.
     LastDone,
@@ -102,6 +103,9 @@ pub(crate) struct Pump {
     bulk: bool,
     /// Small reads until its reads count as requests.
     small_reads: u8,
+    /// What the limits of the rate allow in either direction.
+    pace_up: Pace,
+    pub(crate) pace_down: Pace,
 }
 
 impl Pump {
@@ -123,6 +127,34 @@ impl Pump {
             active: now,
             bulk: false,
             small_reads: 0,
+            pace_up: Pace::new(Rates::default(), Direction::Up),
+            pace_down: Pace::unlimited(),
+        }
+    }
+
+    /// Sets the limits of the rate; what waits asks again.
+    pub(crate) fn set_rates(&mut self, rates: &Rates) {
+        for pace in [&mut self.pace_up, &mut self.pace_down] {
+            pace.ask_again();
+            pace.rates = rates.clone();
+        }
+    }
+
+    /// Returns when bytes may move that wait because of a limit of the rate.
+    pub(crate) fn paced_until(&self, now: Instant) -> Option<Instant> {
+        let waits = [&self.pace_up, &self.pace_down].map(|pace| pace.waits_until(now));
+        waits.into_iter().flatten().min()
+    }
+
+    /// Returns how many bytes the limits of the rate allow to read now, of so many.
+    fn allowed_up(&mut self, most: usize, now: Instant) -> usize {
+        if most == 0 || !self.pace_up.is_limited() {
+            return most;
+        }
+        match self.unread() {
+            // The end of the stream does not wait.
+            0 => 1,
+            unread => self.pace_up.take(most.min(unread), now).unwrap_or(0),
         }
     }
 
@@ -146,7 +178,7 @@ impl Pump {
         } else {
             client.window(self.channel)
         };
-        let most = most.min(room);
+        let most = self.allowed_up(most.min(room), now);
         if most == 0 {
             let reset = self.watch_for_reset(cx);
             return if reset { ReadOutcome::Reset } else { ReadOutcome::NoWindow };
@@ -165,6 +197,7 @@ impl Pump {
             Ok(0) => return ReadOutcome::End,
             Ok(count) => {
                 self.sent += count as u64;
+                self.pace_up.moved(count, now);
                 self.discarded = 0;
                 self.active = now;
                 self.bulk = count == offered;
@@ -228,7 +261,14 @@ impl Pump {
     ) -> io::Result<()> {
         let mut arrived = std::mem::take(&mut self.arrived);
         self.active = now;
-        let outcome = self.deliver_slices(client, &arrived, cx);
+        let outcome = if self.pace_down.is_limited() {
+            for range in &arrived {
+                self.write_buffer.push(client.bytes(range.clone()));
+            }
+            self.flush_buffer(cx, now)
+        } else {
+            self.deliver_slices(client, &arrived, cx, now)
+        };
         arrived.clear();
         self.arrived = arrived;
         client.consumed(self.channel, outcome?, now);
@@ -241,6 +281,7 @@ impl Pump {
         client: &Client,
         arrived: &[Range<usize>],
         cx: &mut Context<'_>,
+        now: Instant,
     ) -> io::Result<usize> {
         let mut written = 0;
         let mut blocked = !self.write_buffer.is_empty();
@@ -274,19 +315,20 @@ impl Pump {
         }
         // The waker is armed already for a buffer that was not empty before.
         if blocked && !waited {
-            written += self.flush_buffer(cx)?;
+            written += self.flush_buffer(cx, now)?;
         }
         Ok(written)
     }
 
-    /// Writes from the buffer until it is empty or the socket takes no more, which arms the waker.
+    /// Writes from the buffer until it is empty, the socket takes no more, which arms the waker, or a
+    /// limit of the rate allows no more now.
     pub(crate) fn flush(
         &mut self,
         client: &mut Client,
         cx: &mut Context<'_>,
         now: Instant,
     ) -> io::Result<()> {
-        let written = self.flush_buffer(cx)?;
+        let written = self.flush_buffer(cx, now)?;
         if written > 0 {
             self.active = now;
             client.consumed(self.channel, written, now);
@@ -295,14 +337,16 @@ impl Pump {
     }
 
     /// Returns how many bytes the socket has taken.
-    fn flush_buffer(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+    fn flush_buffer(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<usize> {
         let mut written = 0;
         while !self.write_buffer.is_empty() {
+            let Ok(most) = self.pace_down.take(self.write_buffer.len(), now) else { break };
             // Without readiness, every later change of it wakes the task.
             self.stream.forget_writable();
             let stream = &self.stream;
-            match self.write_buffer.write(|slices| stream.write_at_once(slices)) {
+            match self.write_buffer.write(most, |slices| stream.write_at_once(slices)) {
                 Ok(count) => {
+                    self.pace_down.moved(count, now);
                     written += count;
                     continue;
                 }
@@ -358,8 +402,9 @@ impl Pump {
     /// there was one already.
     pub(crate) fn watch_for_reset(&mut self, cx: &mut Context<'_>) -> bool {
         let over = self.up == Up::Ended && self.down == Down::Finished;
-        // A write buffer that is not empty has armed the waker.
-        if over || self.reset || !self.write_buffer.is_empty() {
+        // A write buffer that is not empty has armed the waker, unless it waits for its time.
+        let armed = !self.write_buffer.is_empty() && !self.pace_down.has_reserved();
+        if over || self.reset || armed {
             return false;
         }
         self.stream.poll_reset(cx)
@@ -389,40 +434,4 @@ impl Pump {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::task::Waker;
-
-    use ssh_proto::{Credentials, Setup};
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::net::linger::Linger;
-    use crate::runtime;
-
-    #[test]
-    fn what_a_failed_write_leaves_behind_is_dropped() {
-        let setup = Setup::new(Credentials { user: "user".into(), ..Credentials::default() });
-        let mut client = Client::new(setup, |bytes| bytes.fill(7));
-        let channel = client.open_direct_tcpip("host", 80, "127.0.0.1", 4000);
-        let mut pump = runtime::handle().block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-            let address = listener.local_addr().expect("address");
-            let peer = TcpStream::connect(address).await.expect("connect");
-            let (stream, _) = listener.accept().await.expect("accept");
-            Linger::HARD.apply(&peer).expect("linger");
-            drop(peer);
-            stream.readable().await.expect("the reset has arrived");
-            Pump::new(stream.into(), channel, Instant::now())
-        });
-
-        let ranges = SLICES + 10;
-        client.space()[..ranges].fill(1);
-        client.received(ranges, Instant::now());
-        pump.received = ranges as u64;
-        pump.arrived = (0..ranges).map(|at| at..at + 1).collect();
-        let cx = &mut Context::from_waker(Waker::noop());
-        pump.deliver(&mut client, cx, Instant::now()).expect_err("the peer is gone");
-        assert_eq!(pump.dropped, ranges as u64);
-        assert!(pump.write_buffer.is_empty() && pump.arrived.is_empty());
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::linger::Linger;
+use crate::net::rate::MaxRate;
 use crate::session::{Reconnect, Target};
 use crate::tunnel::ForwardSpec;
 
@@ -20,6 +21,8 @@ pub struct Config {
     pub forward: Option<ForwardSpec>,
     /// The maximum number of simultaneous connections of all forwards; `None`: unlimited.
     pub max_connections: Option<u32>,
+    /// The limits of the rate of all connections together.
+    pub max_rate: MaxRate,
     /// Whether other listeners may share its local ports; see
     /// [`CAN_REUSE_PORT`](super::CAN_REUSE_PORT).
     pub reuse_port: bool,

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::net::linger::Linger;
 use crate::net::memory::End;
+use crate::net::rate::MaxRate;
 use crate::runtime::{self, WorkerSlot};
 use crate::tunnel::connection::dial::{self, Dial};
 use crate::tunnel::driver::Driver;
@@ -39,7 +40,7 @@ pub struct Tunnel {
 impl Tunnel {
     /// Makes a tunnel. Starts no thread and touches no network.
     pub fn new(config: Config, settings: Settings, observer: Arc<dyn Observer>) -> Self {
-        let shared = Arc::new(Shared::new(settings));
+        let shared = Arc::new(Shared::new(settings, config.max_rate));
         let config = Arc::new(config);
         let (commands, received) = mpsc::unbounded_channel();
         let sender = commands.downgrade();
@@ -56,6 +57,60 @@ impl Tunnel {
     /// Changes the settings for new connections; existing connections keep theirs.
     pub fn update_settings(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.shared.settings());
+    }
+
+    /// Returns the limits of the rate of all connections together.
+    pub fn max_rate(&self) -> MaxRate {
+        self.shared.rate().get()
+    }
+
+    /// Changes the limits of the rate of all connections together, also of the existing ones.
+    pub fn set_max_rate(&self, max: MaxRate) {
+        self.shared.rate().set(max, Instant::now());
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the first operation nothing waits, and there is no task.
+        if driver.is_none() {
+            let _ = self.commands.send(Box::new(Driver::rates_changed));
+        }
+    }
+
+    /// Returns the limits of the rate of a forward's connections together.
+    pub fn forward_max_rate(&self, id: i64) -> Pending<MaxRate> {
+        self.operation(move |driver, _, reply| driver.forward_rate(id, reply))
+    }
+
+    /// Changes the limits of the rate of a forward's connections together.
+    pub fn set_forward_max_rate(&self, id: i64, max: MaxRate) -> Pending<()> {
+        self.operation(move |driver, now, reply| driver.set_forward_rate(id, max, now, reply))
+    }
+
+    /// Returns the limits of the rate of a connection.
+    pub fn connection_max_rate(&self, connection: u64) -> Pending<MaxRate> {
+        self.connection(connection, ConnectionCommand::GetMaxRate)
+    }
+
+    /// Changes the limits of the rate of a connection.
+    pub fn set_connection_max_rate(&self, connection: u64, max: MaxRate) -> Pending<()> {
+        self.connection(connection, move |reply| ConnectionCommand::SetMaxRate(max, reply))
+    }
+
+    /// Changes how long a connection may be idle, from now on; `None`: without limit.
+    pub fn set_connection_idle_timeout(
+        &self,
+        connection: u64,
+        limit: Option<Duration>,
+    ) -> Pending<()> {
+        self.connection(connection, move |reply| ConnectionCommand::SetIdleTimeout(limit, reply))
+    }
+
+    /// Turns keep-alive of a connection's local socket on, with this time before the first probe (zero: as
+    /// the system has it), or off.
+    pub fn set_connection_keep_alive(
+        &self,
+        connection: u64,
+        delay: Option<Duration>,
+    ) -> Pending<()> {
+        self.connection(connection, move |reply| ConnectionCommand::SetKeepAlive(delay, reply))
     }
 
     /// Returns whether the configured forward is bound.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use crate::net::rate::{MaxRate, Rate};
 use crate::tunnel::{ForwardInfo, Settings};
 
 /// What a tunnel is doing.
@@ -50,17 +52,25 @@ pub(crate) struct Shared {
     bound: Mutex<BTreeMap<i64, ForwardInfo>>,
     /// The id of the latest connection.
     last_id: AtomicU64,
+    /// The limits of the rate of all connections together.
+    rate: Arc<Rate>,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, max_rate: MaxRate) -> Self {
         Self {
             settings: Mutex::new(settings),
             ready: AtomicBool::new(false),
             state: AtomicU64::new(TunnelState::Idle as u64),
             bound: Mutex::default(),
             last_id: AtomicU64::new(0),
+            rate: Arc::new(Rate::new(max_rate, Instant::now())),
         }
+    }
+
+    /// Returns the limits of the rate of all connections together.
+    pub(crate) fn rate(&self) -> &Arc<Rate> {
+        &self.rate
     }
 
     pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {
@@ -123,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_call_that_connects_is_seen_until_the_driver_has_run_it() {
-        let shared = Shared::new(Settings::default());
+        let shared = Shared::new(Settings::default(), MaxRate::default());
         shared.begin_connecting();
         assert_eq!(shared.state(), TunnelState::Connecting);
         // The driver ends its turn, and has not found the call yet.

@@ -18,6 +18,7 @@ use crate::binding::errors::{Failure, invalid};
 use crate::binding::options::algorithms::AlgorithmLists;
 use crate::binding::options::credentials::CredentialsOptions;
 use crate::binding::options::routes::ProxyOption;
+use crate::binding::types::MaxRate;
 use crate::binding::types::enums::Strictness;
 use crate::names;
 use crate::session::{KnownHostsCommand, Pin, Reconnect, Route, Target, Trust};
@@ -105,6 +106,8 @@ pub struct Options {
     pub local_port: u16,
     /// The maximum number of simultaneous connections; unlimited without it.
     pub max_connections: Option<u32>,
+    /// The limits of the rate of all connections together.
+    pub max_rate: MaxRate,
     /// Whether other listeners may share the local ports.
     pub reuse_port: bool,
     /// The host of the target; without it there is no configured forward.
@@ -220,6 +223,7 @@ impl Options {
                 further_memory,
             },
             max_connections: self.max_connections,
+            max_rate: self.max_rate.into(),
             reuse_port: self.reuse_port,
             forward: self.forward_host.zip(self.forward_port).map(|(host, port)| {
                 ForwardSpec::Local {

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::binding::types::enums::{ClosedBy, ConnectionState, ForwardKind};
 use crate::names;
 use crate::net::linger::Linger;
+use crate::net::rate;
 use crate::session::{self, HostKeyInfo};
 use crate::tunnel::{self, Endpoint, ForwardOptions, ForwardSpec, Login, RemoteTarget, SocketFile};
 
@@ -110,6 +111,16 @@ pub struct EndpointOption {
     pub path: Option<String>,
 }
 
+/// Limits of a rate: bytes in a second, 0 for none.
+#[napi(object)]
+#[derive(Clone, Copy)]
+pub struct MaxRate {
+    /// From the local client to the remote end.
+    pub up: f64,
+    /// From the remote end to the local client.
+    pub down: f64,
+}
+
 /// A forward to start.
 #[napi(object, object_to_js = false)]
 pub struct ForwardOption {
@@ -121,6 +132,8 @@ pub struct ForwardOption {
     pub target: Option<EndpointOption>,
     /// The maximum number of simultaneous connections; unlimited without it.
     pub max_connections: Option<u32>,
+    /// The limits of the rate of its connections together.
+    pub max_rate: MaxRate,
     /// The permissions of the file of a local Unix socket; for this user only without them.
     pub mode: Option<u32>,
     /// Whether a local Unix socket replaces the file of another one.
@@ -231,6 +244,18 @@ impl TryFrom<EndpointOption> for Endpoint {
     }
 }
 
+impl From<MaxRate> for rate::MaxRate {
+    fn from(MaxRate { up, down }: MaxRate) -> Self {
+        Self { up: up as u64, down: down as u64 }
+    }
+}
+
+impl From<rate::MaxRate> for MaxRate {
+    fn from(rate::MaxRate { up, down }: rate::MaxRate) -> Self {
+        Self { up: up as f64, down: down as f64 }
+    }
+}
+
 impl TryFrom<ForwardOption> for ForwardOptions {
     type Error = napi::Error;
 
@@ -254,7 +279,8 @@ impl TryFrom<ForwardOption> for ForwardOptions {
             mode: option.mode.unwrap_or(mode),
             replaces: option.replaces.unwrap_or_default(),
         };
-        Ok(Self { spec, max_connections: option.max_connections, file })
+        let (max_connections, max_rate) = (option.max_connections, option.max_rate.into());
+        Ok(Self { spec, max_connections, max_rate, file })
     }
 }
 

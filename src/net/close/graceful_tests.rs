@@ -97,7 +97,7 @@ fn a_cut_stream_is_reset_after_a_delay() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
         let begun = Instant::now();
-        close(stream, WriteBuffer::default(), CloseMode::Reset, pending()).await;
+        close_unlimited(stream, WriteBuffer::default(), CloseMode::Reset, pending()).await;
         // It does not wait for the peer's FIN.
         assert!((RESET_DELAY..PEER_FIN_TIMEOUT).contains(&begun.elapsed()));
         assert_eq!(expect_reset(&peer).await, 0);
@@ -110,7 +110,7 @@ fn a_peer_that_has_finished_is_not_waited_for() {
         let (stream, peer) = pair().await;
         SockRef::from(&peer).shutdown(Shutdown::Write).expect("alive");
         let begun = Instant::now();
-        close(stream, WriteBuffer::default(), CloseMode::Fin, pending()).await;
+        close_unlimited(stream, WriteBuffer::default(), CloseMode::Fin, pending()).await;
         assert!(begun.elapsed() < PEER_FIN_TIMEOUT);
     });
 }
@@ -120,7 +120,8 @@ fn a_peer_that_keeps_its_direction_open_is_waited_for_two_seconds() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
         let begun = Instant::now();
-        let mut closing = pin!(close(stream, write_buffer(0..10), CloseMode::Fin, pending()));
+        let mut closing =
+            pin!(close_unlimited(stream, write_buffer(0..10), CloseMode::Fin, pending()));
         let mut polls = 0;
         let outcome = poll_fn(|cx| {
             polls += 1;

@@ -33,7 +33,8 @@ async fn read_to_end(peer: &End) -> (usize, io::Result<()>) {
 fn everything_is_delivered_before_the_end_of_the_stream() {
     runtime::handle().block_on(async {
         let (end, peer) = pair(CAPACITY);
-        let closing = tokio::spawn(close(end, write_buffer(0..LARGE), CloseMode::Fin, pending()));
+        let closing =
+            tokio::spawn(close_unlimited(end, write_buffer(0..LARGE), CloseMode::Fin, pending()));
         let (count, ended) = read_to_end(&peer).await;
         assert!(count == LARGE && ended.is_ok());
         peer.try_write(b"late").expect("its direction is open");
@@ -48,7 +49,8 @@ fn everything_is_delivered_before_the_end_of_the_stream() {
 fn a_stream_that_was_cut_is_delivered_before_the_reset() {
     runtime::handle().block_on(async {
         let (end, peer) = pair(CAPACITY);
-        let closing = tokio::spawn(close(end, write_buffer(0..LARGE), CloseMode::Reset, pending()));
+        let closing =
+            tokio::spawn(close_unlimited(end, write_buffer(0..LARGE), CloseMode::Reset, pending()));
         let (count, ended) = read_to_end(&peer).await;
         let error = ended.expect_err("a reset");
         assert_eq!((count, error.kind()), (LARGE, io::ErrorKind::ConnectionReset));
@@ -63,7 +65,7 @@ fn at_the_limit_the_rest_is_dropped_and_counted() {
         let (end, peer) = pair(CAPACITY);
         end.try_write(&[1; 100]).expect("fits");
         peer.try_write(b"unread").expect("fits");
-        let outcome = close(end, write_buffer(0..LARGE), CloseMode::Fin, ready(())).await;
+        let outcome = close_unlimited(end, write_buffer(0..LARGE), CloseMode::Fin, ready(())).await;
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Cut, (LARGE + 100) as u64));
         assert_eq!(outcome.discarded, 6);
         let (count, ended) = read_to_end(&peer).await;
@@ -92,7 +94,7 @@ fn a_peer_that_closes_with_unread_bytes_ends_the_close() {
         let (end, peer) = pair(CAPACITY);
         end.try_write(&[1; 100]).expect("fits");
         drop(peer);
-        let outcome = close(end, write_buffer(0..0), CloseMode::Fin, pending()).await;
+        let outcome = close_unlimited(end, write_buffer(0..0), CloseMode::Fin, pending()).await;
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::ByPeer, 100));
     });
 }
@@ -102,7 +104,7 @@ fn a_peer_that_has_finished_still_reads_everything() {
     runtime::handle().block_on(async {
         let (end, peer) = pair(10);
         peer.shutdown_write();
-        let closing = close(end, write_buffer(0..25), CloseMode::Fin, pending());
+        let closing = close_unlimited(end, write_buffer(0..25), CloseMode::Fin, pending());
         // In one task: the close has to wait, and not to look again and again.
         let (outcome, (count, ended)) = tokio::join!(closing, read_to_end(&peer));
         assert!(count == 25 && ended.is_ok());
@@ -115,7 +117,8 @@ fn a_peer_that_has_finished_still_reads_everything() {
 fn a_reset_needs_no_delay_as_the_peer_reads_everything_before_it() {
     let _runtime = runtime::handle().enter();
     let (end, peer) = pair(10);
-    let mut closing = pin!(close(end, WriteBuffer::default(), CloseMode::Reset, pending()));
+    let mut closing =
+        pin!(close_unlimited(end, WriteBuffer::default(), CloseMode::Reset, pending()));
     let closed = closing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(closed.is_ready());
     let error = peer.try_read(&mut [0; 1]).expect_err("a reset");
@@ -139,7 +142,8 @@ fn a_close_is_woken_when_the_peer_has_read_everything() {
         let counter = Arc::new(Counter::default());
         let waker = Waker::from(counter.clone());
         let cx = &mut Context::from_waker(&waker);
-        let mut closing = pin!(close(end, write_buffer(0..5), CloseMode::FinSent, pending()));
+        let mut closing =
+            pin!(close_unlimited(end, write_buffer(0..5), CloseMode::FinSent, pending()));
         let woken = || counter.0.load(Ordering::SeqCst);
         // Until the interval is the longest.
         for polls in 0..8 {

@@ -134,8 +134,12 @@ fn graceful_with_unread_input_delivers_every_byte_and_then_fin() {
         let (stream, peer) = pair().await;
         send(&peer, &[9; 100_000]).await.expect("there is room");
         let queued = fill(&stream).await;
-        let closing =
-            tokio::spawn(close(stream, write_buffer(queued..LARGE), CloseMode::Fin, pending()));
+        let closing = tokio::spawn(close_unlimited(
+            stream,
+            write_buffer(queued..LARGE),
+            CloseMode::Fin,
+            pending(),
+        ));
         expect_fin(&peer, 0, LARGE).await;
         drop(peer);
         let expected = Outcome {
@@ -153,8 +157,12 @@ fn graceful_with_unread_input_delivers_every_byte_and_then_fin() {
 fn graceful_waits_for_a_peer_that_stalls() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing =
-            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, pending()));
+        let closing = tokio::spawn(close_unlimited(
+            stream,
+            write_buffer(0..LARGE),
+            CloseMode::Fin,
+            pending(),
+        ));
         let (first, _) = read(&peer, 0, 1).await;
         // The rest does not fit into the kernels: the close cannot end without the peer.
         assert!(!closing.is_finished());
@@ -170,8 +178,12 @@ fn graceful_waits_for_a_peer_that_stalls() {
 fn a_peer_that_sends_before_it_reads_is_read() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing =
-            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, pending()));
+        let closing = tokio::spawn(close_unlimited(
+            stream,
+            write_buffer(0..LARGE),
+            CloseMode::Fin,
+            pending(),
+        ));
         // More than the kernels buffer: sending ends only while the close reads.
         send(&peer, &vec![9; LARGE / 2]).await.expect("alive");
         expect_fin(&peer, 0, LARGE).await;
@@ -191,7 +203,8 @@ fn a_reset_of_the_peer_is_told_with_what_it_did_not_get() {
             if peer_finished {
                 SockRef::from(&peer).shutdown(Shutdown::Write).expect("alive");
             }
-            let closing = tokio::spawn(close(stream, write_buffer(0..LARGE), finish, pending()));
+            let closing =
+                tokio::spawn(close_unlimited(stream, write_buffer(0..LARGE), finish, pending()));
             let (got, _) = read(&peer, 0, 1_000_000).await;
             reset_by_peer(peer);
             let outcome = closing.await.expect("no panic");
@@ -206,8 +219,12 @@ fn a_reset_of_the_peer_is_told_with_what_it_did_not_get() {
 fn a_cut_stream_is_delivered_and_then_reset() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing =
-            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Reset, pending()));
+        let closing = tokio::spawn(close_unlimited(
+            stream,
+            write_buffer(0..LARGE),
+            CloseMode::Reset,
+            pending(),
+        ));
         assert_eq!(expect_reset(&peer).await, LARGE);
         let outcome = closing.await.expect("no panic");
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Reset, 0));
@@ -246,7 +263,7 @@ fn what_a_peer_read_before_its_reset_is_not_lost() {
             read(&peer, 0, 3).await;
             reset_by_peer(peer);
             let outcome = if closes {
-                close(stream, WriteBuffer::default(), CloseMode::Fin, pending()).await
+                close_unlimited(stream, WriteBuffer::default(), CloseMode::Fin, pending()).await
             } else {
                 reset(stream, &WriteBuffer::default(), false)
             };
@@ -259,8 +276,12 @@ fn what_a_peer_read_before_its_reset_is_not_lost() {
 fn a_close_that_is_cut_short_resets() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing =
-            tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, pending()));
+        let closing = tokio::spawn(close_unlimited(
+            stream,
+            write_buffer(0..LARGE),
+            CloseMode::Fin,
+            pending(),
+        ));
         peer.readable().await.expect("alive");
         closing.abort();
         assert!(expect_reset(&peer).await < LARGE);
@@ -271,7 +292,8 @@ fn a_close_that_is_cut_short_resets() {
 fn a_peer_that_sends_for_ever_is_not_heard_for_ever() {
     runtime::handle().block_on(async {
         let (stream, peer) = pair().await;
-        let closing = tokio::spawn(close(stream, write_buffer(0..1000), CloseMode::Fin, pending()));
+        let closing =
+            tokio::spawn(close_unlimited(stream, write_buffer(0..1000), CloseMode::Fin, pending()));
         while send(&peer, &[9; 100_000]).await.is_ok() {}
         let outcome = closing.await.expect("no panic");
         assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Fin, 0));
@@ -288,8 +310,12 @@ fn a_fin_that_was_sent_is_seen_through() {
         let (stream, peer) = pair().await;
         let queued = fill(&stream).await;
         SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
-        let closing =
-            tokio::spawn(close(stream, WriteBuffer::default(), CloseMode::FinSent, pending()));
+        let closing = tokio::spawn(close_unlimited(
+            stream,
+            WriteBuffer::default(),
+            CloseMode::FinSent,
+            pending(),
+        ));
         send(&peer, &[9; 5]).await.expect("there is room");
         expect_fin(&peer, 0, queued).await;
         drop(peer);
@@ -315,7 +341,8 @@ fn a_fin_is_no_byte_that_the_peer_did_not_get() {
             let arrived = sys::unread(&SockRef::from(&peer)).expect("alive");
             let unsent = || unacknowledged(&stream);
             until(|| arrived as u64 + unsent() == queued as u64 + 1).await;
-            let closing = tokio::spawn(close(stream, WriteBuffer::default(), finish, pending()));
+            let closing =
+                tokio::spawn(close_unlimited(stream, WriteBuffer::default(), finish, pending()));
             reset_by_peer(peer);
             let outcome = closing.await.expect("no panic");
             assert_eq!(outcome.ended, CloseOutcome::ByPeer);
@@ -349,7 +376,8 @@ fn a_peer_that_stalls_is_cut_off_with_an_exact_account() {
                 SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
             }
             let (over, expiry) = expiry();
-            let closing = tokio::spawn(close(stream, write_buffer(queued..total), finish, expiry));
+            let closing =
+                tokio::spawn(close_unlimited(stream, write_buffer(queued..total), finish, expiry));
             send(&peer, &[9; 7]).await.expect("there is room");
             let (first, _) = read(&peer, 0, 1).await;
             over.send(()).expect("it waits");
@@ -376,7 +404,8 @@ fn what_was_acknowledged_in_time_is_delivered_however_late_that_is_noticed() {
             let expiry = async move {
                 until(|| unacknowledged(&watched) == 0).await;
             };
-            let closing = tokio::spawn(close(stream, WriteBuffer::default(), finish, expiry));
+            let closing =
+                tokio::spawn(close_unlimited(stream, WriteBuffer::default(), finish, expiry));
             if finish == CloseMode::Fin {
                 expect_fin(&peer, 0, queued).await;
             } else {
@@ -397,7 +426,8 @@ fn a_peer_that_is_too_slow_is_cut_off_while_it_reads() {
         let (stream, peer) = pair().await;
         let (over, expiry) = expiry();
         let mut over = Some(over);
-        let closing = tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, expiry));
+        let closing =
+            tokio::spawn(close_unlimited(stream, write_buffer(0..LARGE), CloseMode::Fin, expiry));
         let mut got = 0;
         let end = loop {
             let (more, end) = read(&peer, got, 1).await;
@@ -428,7 +458,8 @@ fn the_longest_linger_time_is_as_good_as_none() {
         let linger = Linger { onoff: 65535, linger: 65535 };
         let limit = linger.limit(std::time::Instant::now()).expect("a limit").due;
         let expiry = tokio::time::sleep_until(limit.into());
-        let closing = tokio::spawn(close(stream, write_buffer(0..LARGE), CloseMode::Fin, expiry));
+        let closing =
+            tokio::spawn(close_unlimited(stream, write_buffer(0..LARGE), CloseMode::Fin, expiry));
         expect_fin(&peer, 0, LARGE).await;
         drop(peer);
         let outcome = closing.await.expect("no panic");

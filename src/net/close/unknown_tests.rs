@@ -46,8 +46,12 @@ fn an_acknowledged_fin_tells_everything() {
             if peer_finishes_first {
                 SockRef::from(&peer).shutdown(Shutdown::Write).expect("alive");
             }
-            let closing =
-                tokio::spawn(close(stream, write_buffer(0..SMALL), CloseMode::Fin, pending()));
+            let closing = tokio::spawn(close_unlimited(
+                stream,
+                write_buffer(0..SMALL),
+                CloseMode::Fin,
+                pending(),
+            ));
             expect_fin(&peer, 0, SMALL).await;
             drop(peer);
             let outcome = closing.await.expect("no panic");
@@ -66,7 +70,8 @@ fn a_graceful_end_waits_for_that_of_the_peer() {
             if mode == CloseMode::FinSent {
                 SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
             }
-            let closing = tokio::spawn(close(stream, WriteBuffer::default(), mode, pending()));
+            let closing =
+                tokio::spawn(close_unlimited(stream, WriteBuffer::default(), mode, pending()));
             expect_fin(&peer, 0, queued).await;
             // Nothing tells that the peer has read the FIN.
             assert!(!closing.is_finished());
@@ -89,8 +94,12 @@ fn a_bounded_end_is_reset_when_its_time_is_over() {
                 let expiry = async {
                     let _ = fired.await;
                 };
-                let closing =
-                    tokio::spawn(close(stream, write_buffer(queued..queued + 7), mode, expiry));
+                let closing = tokio::spawn(close_unlimited(
+                    stream,
+                    write_buffer(queued..queued + 7),
+                    mode,
+                    expiry,
+                ));
                 over.send(()).expect("it waits");
                 let outcome = closing.await.expect("no panic");
                 assert_eq!((outcome.ended, outcome.unsent), (CloseOutcome::Cut, 7));
@@ -107,7 +116,7 @@ fn a_reset_comes_after_what_was_written() {
         let (stream, peer) = concealed(Concealed::All).await;
         let queued = fill(&stream).await;
         let buffer = write_buffer(queued..queued + SMALL);
-        let closing = tokio::spawn(close(stream, buffer, CloseMode::Reset, pending()));
+        let closing = tokio::spawn(close_unlimited(stream, buffer, CloseMode::Reset, pending()));
         let arrived = || sys::unread(&SockRef::from(&peer)).expect("alive");
         until(|| arrived() > 0).await;
         assert!(!closing.is_finished(), "the kernels do not hold everything");
@@ -124,7 +133,7 @@ fn a_peer_that_keeps_its_direction_open_after_a_fin_is_reset() {
         let (stream, peer) = concealed(Concealed::All).await;
         SockRef::from(&stream).shutdown(Shutdown::Write).expect("alive");
         let mode = CloseMode::ResetAfterFin;
-        let outcome = close(stream, WriteBuffer::default(), mode, pending()).await;
+        let outcome = close_unlimited(stream, WriteBuffer::default(), mode, pending()).await;
         assert_eq!((outcome.ended, outcome.known), (CloseOutcome::Reset, false));
         peer.readable().await.expect("an event");
         assert!(peer.take_error().expect("alive").is_some(), "the peer was reset");
@@ -138,7 +147,7 @@ fn a_reset_of_the_peer_tells_nothing_of_what_it_has_read() {
             let (stream, peer) = concealed(what).await;
             let queued = fill(&stream).await;
             let buffer = write_buffer(queued..queued + SMALL);
-            let closing = tokio::spawn(close(stream, buffer, CloseMode::Fin, pending()));
+            let closing = tokio::spawn(close_unlimited(stream, buffer, CloseMode::Fin, pending()));
             reset_by_peer(peer);
             let outcome = closing.await.expect("no panic");
             assert_eq!((outcome.ended, outcome.known), (CloseOutcome::ByPeer, false));

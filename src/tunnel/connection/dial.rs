@@ -1,6 +1,7 @@
 //! A connection that the application opens itself, over a stream in memory instead of a port.
 
 use crate::net::memory::{End, pair};
+use crate::net::rate::Rates;
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::{DIAL_FORWARD, Endpoint, Settings};
 
@@ -26,11 +27,11 @@ pub(crate) struct Dial {
 
 impl Dial {
     /// Makes a pending connection of it.
-    pub(crate) fn into_pending(self) -> PendingConnection {
+    pub(crate) fn into_pending(self, rates: Rates) -> PendingConnection {
         let Self { id, end, target, settings } = self;
         let (forward, remote, local, socks) = (DIAL_FORWARD, None, None, None);
         let target = Some(target);
-        let meta = Meta { id, forward, remote, local, target, socks, settings };
+        let meta = Meta { id, forward, remote, local, target, socks, settings, rates };
         PendingConnection { meta, stream: end.into() }
     }
 }
@@ -46,7 +47,7 @@ mod tests {
         let target = Endpoint::Tcp { host: "host".into(), port: 80 };
         let settings = Settings { linger: Linger::HARD, ..Settings::default() };
         let PendingConnection { meta, stream } =
-            Dial { id: 9, end, target: target.clone(), settings }.into_pending();
+            Dial { id: 9, end, target: target.clone(), settings }.into_pending(Rates::default());
         assert_eq!((meta.id, meta.forward), (9, DIAL_FORWARD));
         assert_eq!((meta.target, meta.settings), (Some(target), settings));
         assert_eq!((meta.remote, meta.local, meta.socks), (None, None, None), "there is no port");

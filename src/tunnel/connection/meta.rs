@@ -1,11 +1,13 @@
 //! The facts about a connection that all of its states share.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ssh_proto::{ChannelId, Client};
 
 use crate::net::linger::Linger;
 use crate::net::local_stream::Stream;
+use crate::net::rate::Rates;
 use crate::socks::Version;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::{ConnectionInfo, ConnectionState, Endpoint, Settings};
@@ -29,6 +31,8 @@ pub(crate) struct Meta {
     pub(crate) socks: Option<Version>,
     /// The tunnel's settings at its accept, with the Linger that it was given since.
     pub(crate) settings: Settings,
+    /// The limits of the rate that it is under.
+    pub(crate) rates: Rates,
 }
 
 /// A connection without a channel, on its way to a session.
@@ -74,7 +78,7 @@ impl Meta {
     pub(crate) fn connected_to(&mut self, stream: &Stream) {
         let _ = stream.set_linger(Linger::HARD);
         if self.settings.keep_alive {
-            stream.keep_alive();
+            stream.set_keep_alive(Some(Duration::ZERO));
         }
         self.local = stream.local_addr();
     }
@@ -124,6 +128,7 @@ pub(crate) mod tests {
             target: Some(Endpoint::Tcp { host: "host".into(), port: 80 }),
             socks: None,
             settings: Settings::default(),
+            rates: Rates::default(),
         };
         (PendingConnection { meta, stream: stream.into() }, client)
     }

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::net::close::{self, CloseMode, Outcome};
 use crate::net::local_stream::Stream;
+use crate::net::rate::{Direction, Pace};
 use crate::net::write_buffer::WriteBuffer;
 use crate::runtime::deadlines::Deadlines;
 use crate::runtime::ready_list::{ReadyList, ReadyWaker};
@@ -38,6 +39,8 @@ pub(crate) struct Registry {
     /// The slots of the connections with a channel, by the number of that.
     by_channel: Vec<ChannelEntry>,
     deadlines: Deadlines<Expiry>,
+    /// The connections that wait because of a limit of the rate, by their numbers.
+    paced: Deadlines<u64>,
     tasks: JoinSet<(u64, Finished)>,
     ready: Arc<ReadyList<usize>>,
     counts: Counts,
@@ -114,7 +117,8 @@ impl Registry {
             }
             self.by_channel[index].slot = Some(slot);
         }
-        self.slots[slot] = Some(Box::new(Connection { meta, state, due: None, idle: None }));
+        self.slots[slot] =
+            Some(Box::new(Connection { meta, state, due: None, idle: None, paced: None }));
         self.by_id.insert(id, slot);
         self.set_due(id, due);
     }
@@ -129,6 +133,7 @@ impl Registry {
         }
         self.deadlines.remove(Expiry::State(id), connection.due);
         self.deadlines.remove(Expiry::Idle(id), connection.idle);
+        self.paced.remove(id, connection.paced);
         Some(connection)
     }
 
@@ -138,8 +143,8 @@ impl Registry {
             return;
         };
         if let Some(connection) = slot.take() {
-            let Connection { meta, state, due, idle } = *connection;
-            *slot = Some(Box::new(Connection { meta, state: change(state), due, idle }));
+            let Connection { meta, state, due, idle, paced } = *connection;
+            *slot = Some(Box::new(Connection { meta, state: change(state), due, idle, paced }));
         }
     }
 
@@ -284,8 +289,14 @@ impl Registry {
     ) {
         let id = meta.id;
         let mut limit = closing.watch();
+        let mut meta = meta;
+        if !buffer.is_empty() {
+            // A limit that the connection gets from now on counts for the task, too.
+            meta.rates.own(Instant::now());
+        }
+        let pace = Pace::new(meta.rates.clone(), Direction::Down);
         self.tasks.spawn(async move {
-            let outcome = close::close(stream, buffer, mode, limit.reached()).await;
+            let outcome = close::close(stream, buffer, pace, mode, limit.reached()).await;
             (id, Finished::Close(outcome))
         });
         self.insert(meta, State::Closing(closing), None);
@@ -375,13 +386,54 @@ impl Registry {
         // It may be closing already.
         let State::Open(relay) = &connection.state else { return false };
         let due = relay.pump.active + limit;
-        if due <= now && !client.is_some_and(|client| relay.pump.has_input(client)) {
+        // Bytes that wait because of a limit of the rate count as moving.
+        if due <= now
+            && connection.paced.is_none()
+            && !client.is_some_and(|client| relay.pump.has_input(client))
+        {
             return true;
         }
         // Not at once for a connection whose bytes move slowly.
         let look = due.max(now + limit / IDLE_LOOKS);
         self.deadlines.set(Expiry::Idle(id), &mut connection.idle, Some(look));
         false
+    }
+}
+
+/// Limits of the rate.
+impl Registry {
+    /// Notes when a connection continues that waits because of a limit of the rate, if one does.
+    pub(crate) fn watch_pace(&mut self, index: usize, now: Instant) {
+        let slot = self.by_channel.get(index).and_then(|entry| entry.slot);
+        let Some(connection) = slot.and_then(|slot| self.slots[slot].as_deref_mut()) else {
+            return;
+        };
+        let until = connection.state.relay().and_then(|relay| relay.pump.paced_until(now));
+        if until != connection.paced {
+            self.paced.set(connection.meta.id, &mut connection.paced, until);
+        }
+    }
+
+    /// Returns when the first of these connections continues.
+    pub(crate) fn next_paced(&self) -> Option<Instant> {
+        self.paced.next()
+    }
+
+    /// Takes a connection that continues now; returns the number of its channel.
+    pub(crate) fn take_paced(&mut self, now: Instant) -> Option<usize> {
+        let id = self.paced.take_over(now)?;
+        let connection = self.get_mut(id)?;
+        connection.paced = None;
+        Some(connection.state.relay()?.pump.channel.index())
+    }
+
+    /// Takes all of them; returns the numbers of their channels.
+    pub(crate) fn take_all_paced(&mut self) -> Vec<usize> {
+        let mut indexes = Vec::new();
+        while let Some(last) = self.paced.last() {
+            indexes.extend(self.take_paced(last));
+        }
+        indexes
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Connection {
     pub(super) due: Option<Instant>,
     /// When it may have been idle for its time; the registry sorts by it, too.
     pub(super) idle: Option<Instant>,
+    /// When it continues that waits because of a limit of the rate; sorted like the others.
+    pub(super) paced: Option<Instant>,
 }
 
 /// Where a connection is between accept and report.
@@ -155,6 +157,24 @@ impl State {
             | State::Open(relay)
             | State::Draining(relay, _)
             | State::PassingOn(relay) => Some(relay.pump.stream),
+            State::SocksHandshake(_)
+            | State::AwaitingApproval(Source::Inbound(_))
+            | State::ConnectingTarget(..)
+            | State::Closing(_) => None,
+        }
+    }
+
+    /// The socket, likewise.
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        match self {
+            State::Deferred(stream)
+            | State::AwaitingApproval(Source::Local(stream))
+            | State::AwaitingSession(stream) => Some(stream),
+            State::Negotiating(relay)
+            | State::Opening(relay)
+            | State::Open(relay)
+            | State::Draining(relay, _)
+            | State::PassingOn(relay) => Some(&relay.pump.stream),
             State::SocksHandshake(_)
             | State::AwaitingApproval(Source::Inbound(_))
             | State::ConnectingTarget(..)

@@ -1,8 +1,9 @@
 //! New connections: accepted or dialed, approved by the application, kept without a session, opened.
 
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use crate::net::rate::Rates;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::dial::Dial;
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
@@ -73,19 +74,19 @@ impl Driver {
             if self.has_no_room(now) {
                 return accepted > 0;
             }
-            let is_first = self.counters.live() == 0;
+            let (is_first, rates) = (self.counters.live() == 0, self.rates(forward));
             match self.forwards.poll_accept(forward, now, is_first) {
                 Poll::Pending => return accepted > 0,
                 Poll::Ready(Ok((spec, accepted))) => {
                     self.counters.accepted(forward);
                     if self.shared.settings().keep_alive {
-                        accepted.stream.keep_alive();
+                        accepted.stream.set_keep_alive(Some(Duration::ZERO));
                     }
                     let Accepted { stream, remote, local } = accepted;
                     let (id, settings) = (self.shared.next_id(), *self.shared.settings());
-                    let socks = None;
+                    let (target, socks) = (None, None);
                     let mut meta =
-                        Meta { id, forward, remote, local, target: None, socks, settings };
+                        Meta { id, forward, remote, local, target, socks, settings, rates };
                     match spec {
                         ForwardSpec::Local { target, .. } => {
                             meta.target = Some(target.clone());
@@ -107,9 +108,15 @@ impl Driver {
         true
     }
 
+    /// Returns the limits of the rate of a forward's new connection.
+    pub(crate) fn rates(&self, forward: i64) -> Rates {
+        let tunnel = Some(self.shared.rate().clone());
+        Rates { tunnel, forward: self.forwards.rate(forward).cloned(), own: None }
+    }
+
     /// Opens a connection that the application dials. Like `connect()`, this keeps the session up.
     pub(crate) fn dial(&mut self, dial: Dial, now: Instant) {
-        let pending = dial.into_pending();
+        let pending = dial.into_pending(self.rates(DIAL_FORWARD));
         if self.shutdown.is_under_way() {
             let PendingConnection { meta, stream } = pending;
             self.worker.registry_mut().insert(meta, State::Deferred(stream), None);

@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
+use crate::net::rate::MaxRate;
 use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::driver::Driver;
 use crate::tunnel::pending::{Reply, reply_all};
-use crate::tunnel::pool::message::ConnectionCommand;
+use crate::tunnel::pool::message::{ConnectionCommand, ToWorker};
 use crate::tunnel::{Answer, Error, ForwardInfo, ForwardOptions};
 
 /// A call on the driver, which the handle makes from another thread.
@@ -104,6 +105,36 @@ impl Driver {
             self.forward_stopped(id, &Cause::Application("stop"));
         }
         self.stop_connecting_for_nothing();
+    }
+
+    /// Continues the connections that wait because of a limit of the rate that has changed.
+    pub(crate) fn rates_changed(&mut self, now: Instant) {
+        self.worker.rates_changed(now);
+        if let Some(pool) = &self.pool {
+            pool.tell(|| ToWorker::RatesChanged);
+        }
+    }
+
+    /// Changes the limits of the rate of a forward's connections together.
+    pub(crate) fn set_forward_rate(
+        &mut self,
+        id: i64,
+        max: MaxRate,
+        now: Instant,
+        reply: Reply<()>,
+    ) {
+        let Some(rate) = self.forwards.rate(id) else {
+            return drop(reply.send(Err(Error::UnknownForward(id))));
+        };
+        rate.set(max, now);
+        self.rates_changed(now);
+        let _ = reply.send(Ok(()));
+    }
+
+    /// Returns the limits of the rate of a forward's connections together.
+    pub(crate) fn forward_rate(&self, id: i64, reply: Reply<MaxRate>) {
+        let rate = self.forwards.rate(id).map(|rate| rate.get());
+        let _ = reply.send(rate.ok_or(Error::UnknownForward(id)));
     }
 
     /// Runs a command on a connection, in the task that has it.

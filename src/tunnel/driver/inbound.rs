@@ -39,12 +39,12 @@ impl Driver {
         }
         self.counters.accepted(forward);
         let (id, settings) = (self.shared.next_id(), *self.shared.settings());
-        let (local, socks) = (None, None);
+        let (local, socks, rates) = (None, None, self.rates(forward));
         let (target, login) = match target {
             RemoteTarget::Fixed(target) => (Some(target), None),
             RemoteTarget::Socks { login } => (None, Some(login)),
         };
-        let meta = Meta { id, forward, remote, local, target, socks, settings };
+        let meta = Meta { id, forward, remote, local, target, socks, settings, rates };
         if let Some(login) = login {
             return self.negotiate(session, meta, channel, login, now);
         }

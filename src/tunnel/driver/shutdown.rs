@@ -6,6 +6,7 @@ use crate::runtime::cutoff::Limit;
 use crate::tunnel::connection::cause::{Cause, Force};
 use crate::tunnel::driver::{Driver, Uptime};
 use crate::tunnel::pending::{Reply, reply_all};
+use crate::tunnel::pool::message::ToWorker;
 use crate::tunnel::pool::supervisor::Supervisor;
 use crate::tunnel::{Error, Event};
 
@@ -151,14 +152,14 @@ impl Driver {
             self.cancel_connect();
             self.worker.shut_down(method);
             if let Some(pool) = &self.pool {
-                pool.shut_down(method);
+                pool.tell(|| ToWorker::ShutDown(method));
             }
         }
         if let Some(force) = effects.force {
             self.shutdown.bound = None;
             self.worker.force(force, now);
             if let Some(pool) = &self.pool {
-                pool.force(force);
+                pool.tell(|| ToWorker::Force(force));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::net::rate::MaxRate;
 use crate::socks::Login;
 
 /// The id of the forward in a tunnel's configuration.
@@ -111,13 +112,16 @@ pub struct ForwardOptions {
     pub spec: ForwardSpec,
     /// The maximum number of simultaneous connections; `None`: unlimited.
     pub max_connections: Option<u32>,
+    /// The limits of the rate of its connections together.
+    pub max_rate: MaxRate,
     /// How the file of a local Unix socket is made.
     pub file: SocketFile,
 }
 
 impl From<ForwardSpec> for ForwardOptions {
     fn from(spec: ForwardSpec) -> Self {
-        Self { spec, max_connections: None, file: SocketFile::default() }
+        let (max_rate, file) = (MaxRate::default(), SocketFile::default());
+        Self { spec, max_connections: None, max_rate, file }
     }
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use crate::net::rate::Rate;
 use crate::runtime::deadlines::Deadlines;
 use crate::runtime::ready_list::{ReadyList, ReadyWaker};
 use crate::tunnel::Error;
@@ -29,6 +30,7 @@ use crate::tunnel::shared::Shared;
 struct Forward {
     spec: ForwardSpec,
     max_connections: Option<u32>,
+    rate: Arc<Rate>,
     file: SocketFile,
     state: State,
     /// The callers waiting for it to listen.
@@ -53,14 +55,15 @@ enum State {
 
 impl Forward {
     fn new(options: ForwardOptions, ready: Arc<ReadyWaker<i64>>) -> Self {
-        let ForwardOptions { spec, max_connections, file } = options;
+        let ForwardOptions { spec, max_connections, max_rate, file } = options;
+        let rate = Arc::new(Rate::new(max_rate, Instant::now()));
         let waker = ready.clone().into();
         let state = match &spec {
             ForwardSpec::Local { .. } | ForwardSpec::Dynamic { .. } => State::Waiting,
             ForwardSpec::Remote { listen, .. } => State::Remote(Remote::new(listen.clone())),
         };
         let (starting, is_full, due) = (Vec::new(), false, None);
-        Self { spec, max_connections, file, state, starting, ready, waker, is_full, due }
+        Self { spec, max_connections, rate, file, state, starting, ready, waker, is_full, due }
     }
 
     fn info(&self, id: i64) -> Option<ForwardInfo> {
@@ -161,6 +164,11 @@ impl Forwards {
     /// Returns the maximum number of simultaneous connections; `None`: unlimited.
     pub(crate) fn max_connections(&self, id: i64) -> Option<u32> {
         self.table.get(&id)?.max_connections
+    }
+
+    /// Returns the limits of the rate of a forward's connections together.
+    pub(crate) fn rate(&self, id: i64) -> Option<&Arc<Rate>> {
+        Some(&self.table.get(&id)?.rate)
     }
 
     /// Returns when the first refused request is repeated.

@@ -1,10 +1,12 @@
 //! The messages between the supervisor of a tunnel's sessions and their workers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ssh_proto::{ChannelId, ForwardEvent, OpenFailure};
 
 use crate::net::linger::Linger;
+use crate::net::rate::MaxRate;
 use crate::session;
 use crate::socks::Login;
 use crate::tunnel::connection::cause::Force;
@@ -32,6 +34,8 @@ pub(crate) enum ToWorker {
     Connections(Reply<Vec<ConnectionInfo>>),
     /// Returns the worker's counters.
     Snapshot(Reply<Snapshot>),
+    /// Continues connections that wait because of a limit of the rate that has changed.
+    RatesChanged,
     /// Closes every connection on behalf of the named method, then disconnects.
     ShutDown(&'static str),
     /// Resets every connection and disconnects.
@@ -85,6 +89,14 @@ pub(crate) enum ConnectionCommand {
     GetLinger(Reply<Linger>),
     /// Changes its Linger.
     SetLinger(Linger, Reply<()>),
+    /// Changes how long it may be idle; `None`: without limit.
+    SetIdleTimeout(Option<Duration>, Reply<()>),
+    /// Turns keep-alive of its local socket on, with this time before the first probe, or off.
+    SetKeepAlive(Option<Duration>, Reply<()>),
+    /// Returns the limits of its rate.
+    GetMaxRate(Reply<MaxRate>),
+    /// Changes the limits of its rate.
+    SetMaxRate(MaxRate, Reply<()>),
 }
 
 impl ConnectionCommand {
@@ -94,7 +106,11 @@ impl ConnectionCommand {
         match self {
             ConnectionCommand::Close(reply)
             | ConnectionCommand::Reset(reply)
-            | ConnectionCommand::SetLinger(_, reply) => drop(reply.send(Err(error))),
+            | ConnectionCommand::SetLinger(_, reply)
+            | ConnectionCommand::SetIdleTimeout(_, reply)
+            | ConnectionCommand::SetKeepAlive(_, reply)
+            | ConnectionCommand::SetMaxRate(_, reply) => drop(reply.send(Err(error))),
+            ConnectionCommand::GetMaxRate(reply) => drop(reply.send(Err(error))),
             ConnectionCommand::GetLinger(reply) => drop(reply.send(Err(error))),
             ConnectionCommand::Answer(_) => {}
         }

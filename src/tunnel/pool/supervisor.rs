@@ -14,7 +14,6 @@ use crate::runtime::WorkerSlot;
 use crate::session::{self, Session};
 use crate::socks::Login;
 use crate::tunnel::Sessions;
-use crate::tunnel::connection::cause::Force;
 use crate::tunnel::connection::meta::{Meta, PendingConnection};
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::pending::{Pending, Reply};
@@ -431,17 +430,10 @@ impl Supervisor {
         busy
     }
 
-    /// Closes every connection on behalf of the named method, and disconnects every session.
-    pub(crate) fn shut_down(&self, method: &'static str) {
+    /// Sends every worker a message.
+    pub(crate) fn tell(&self, message: impl Fn() -> ToWorker) {
         for worker in self.workers.values() {
-            worker.send(ToWorker::ShutDown(method));
-        }
-    }
-
-    /// Resets every connection and disconnects every session.
-    pub(crate) fn force(&self, force: Force) {
-        for worker in self.workers.values() {
-            worker.send(ToWorker::Force(force));
+            worker.send(message());
         }
     }
 }

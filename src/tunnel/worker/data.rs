@@ -138,6 +138,7 @@ impl Worker {
         let reply = connection.meta.socks.take().map(|version| version.reply(Reply::Granted));
         let Some(relay) = connection.state.relay_mut() else { return };
         relay.pump.active = now;
+        relay.pump.set_rates(&connection.meta.rates);
         let is_told = reply.is_none_or(|reply| relay.send_reply(&reply));
         let info = connection.info();
         self.registry.watch_idle(id, now);
@@ -188,6 +189,7 @@ impl Worker {
             if relay.pump.deliver(&mut session.client, cx, now).is_err() {
                 return self.reset_by_local(index);
             }
+            self.watch_pace(index, now);
         }
         self.delivered(index);
     }
@@ -210,6 +212,7 @@ impl Worker {
             if relay.pump.flush(&mut session.client, cx, now).is_err() {
                 return self.reset_by_local(index);
             }
+            self.watch_pace(index, now);
             self.delivered(index);
         }
         let Some(session) = &mut self.session else { return };
@@ -307,7 +310,11 @@ impl Worker {
                 return true;
             }
             ReadOutcome::Drained if !relay.has_both_ends() => return self.told(index, now),
-            ReadOutcome::Drained | ReadOutcome::NoWindow => return false,
+            ReadOutcome::Drained => return false,
+            ReadOutcome::NoWindow => {
+                self.watch_pace(index, now);
+                return false;
+            }
             ReadOutcome::Reset => {
                 self.reset_by_local(index);
                 return true;

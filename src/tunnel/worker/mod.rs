@@ -5,12 +5,14 @@
 //! ([`FromWorker`]).
 //!
 //! - `data`: bytes between sockets and channels; `close`: how connections end; `disconnect`: how the
-//!   session ends; `requested`: its remote forwards; `negotiate`: their clients that speak SOCKS;
-//!   `schedule`: which connection is read next; `turn`: the loop of a task; `task`: a worker alone in a task.
+//!   session ends; `limits`: those of connections; `requested`: its remote forwards; `negotiate`: their clients
+//!   that speak SOCKS; `schedule`: which connection is read next; `turn`: the loop of a task; `task`: a worker
+//!   alone in a task.
 
 mod close;
 mod data;
 mod disconnect;
+mod limits;
 mod negotiate;
 mod requested;
 pub(crate) mod schedule;
@@ -149,6 +151,7 @@ impl Worker {
             ToWorker::Snapshot(reply) => {
                 let _ = reply.send(Ok(self.snapshot()));
             }
+            ToWorker::RatesChanged => self.rates_changed(now),
             ToWorker::ShutDown(method) => self.shut_down(method),
             ToWorker::Force(force) => {
                 self.shut_down(force.method());
@@ -252,6 +255,21 @@ impl Worker {
             ConnectionCommand::SetLinger(linger, reply) => {
                 let _ = reply.send(self.set_linger(id, linger));
             }
+            ConnectionCommand::SetIdleTimeout(limit, reply) => {
+                self.set_idle_timeout(id, limit);
+                let _ = reply.send(Ok(()));
+            }
+            ConnectionCommand::SetKeepAlive(delay, reply) => {
+                self.set_keep_alive(id, delay);
+                let _ = reply.send(Ok(()));
+            }
+            ConnectionCommand::GetMaxRate(reply) => {
+                let _ = reply.send(Ok(self.max_rate(id)));
+            }
+            ConnectionCommand::SetMaxRate(max, reply) => {
+                self.set_max_rate(id, max);
+                let _ = reply.send(Ok(()));
+            }
         }
     }
 
@@ -322,9 +340,15 @@ impl Worker {
         self.timeout_gate.opens(is_due, self.session.as_ref())
     }
 
-    /// Handles the timeouts of the session's socket, which are no deadlines of a peer.
+    /// Handles the timeouts of the session's socket, and continues connections whose limit of the rate
+    /// allows it. These are no deadlines of a peer.
     pub(crate) fn expire_socket(&mut self, now: Instant) -> bool {
-        self.session.as_mut().is_some_and(|session| session.expire(now))
+        let mut busy = self.session.as_mut().is_some_and(|session| session.expire(now));
+        while let Some(index) = self.registry.take_paced(now) {
+            self.woken(index, now);
+            busy = true;
+        }
+        busy
     }
 
     /// Handles the deadlines that are over.

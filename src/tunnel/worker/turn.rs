@@ -56,7 +56,8 @@ pub(crate) fn poll_turns(task: &mut impl Turns, cx: &mut Context<'_>) -> Poll<()
         }
         if !busy {
             let timer = worker.session.as_ref().and_then(Session::timeout);
-            let due = [due, timer, worker.due()].into_iter().flatten().min();
+            let dues = [due, timer, worker.due(), worker.registry.next_paced()];
+            let due = dues.into_iter().flatten().min();
             if !worker.timer.poll(due, cx) {
                 return Poll::Pending;
             }

@@ -177,7 +177,7 @@ fn each_state_says_what_it_is() {
     runtime::handle().block_on(async {
         for (state, expected) in states().await {
             let meta = pending(9).await.0.meta;
-            let mut connection = Connection { meta, state, due: None, idle: None };
+            let mut connection = Connection { meta, state, due: None, idle: None, paced: None };
             let phase = connection.state.phase();
             assert_eq!(phase, expected.phase);
             let info = connection.info();
@@ -208,7 +208,8 @@ fn bytes_are_told_while_a_connection_exists() {
         let report = Report::unopened(&meta, Cause::Idle);
         let bytes = Bytes { up: 5, down: 6, ..Bytes::default() };
         let state = State::Closing(Closing::new(report, 7, bytes, None));
-        let mut closing = Connection { meta: meta.clone(), state, due: None, idle: None };
+        let mut closing =
+            Connection { meta: meta.clone(), state, due: None, idle: None, paced: None };
         let info = closing.info().expect("it is listed");
         assert_eq!((info.bytes_up, info.bytes_down), (5, 7));
         let live = closing.live().expect("it is counted");
@@ -231,7 +232,8 @@ fn bytes_are_told_while_a_connection_exists() {
         relay.pump.dropped = 0;
         assert!(Report::of(&meta, &relay, Cause::Completed).end(whole).clean, "both ended");
         relay.pump.dropped = 4;
-        let mut open = Connection { meta, state: State::Open(relay), due: None, idle: None };
+        let mut open =
+            Connection { meta, state: State::Open(relay), due: None, idle: None, paced: None };
         let info = open.info().expect("it is listed");
         assert_eq!((info.bytes_up, info.bytes_down), (10, 26));
         let live = open.live().expect("it is counted");
@@ -267,7 +269,7 @@ fn an_abandoned_connection_is_reset() {
         let client = client.into_std().expect("a socket");
         client.set_nonblocking(false).expect("a blocking socket");
         let state = State::AwaitingSession(pending.stream);
-        (Connection { meta: pending.meta, state, due: None, idle: None }, client)
+        (Connection { meta: pending.meta, state, due: None, idle: None, paced: None }, client)
     });
     let _runtime = runtime::handle().enter();
     connection.abandon();

@@ -6,6 +6,7 @@ use ssh_proto::{ForwardEvent, RequestError};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::net::rate::MaxRate;
 use crate::runtime;
 use crate::tunnel::forward::remote::ForwardRequest;
 use crate::tunnel::{Endpoint, Settings};
@@ -17,7 +18,11 @@ fn endpoint(port: u16) -> Endpoint {
 }
 
 fn forwards() -> Forwards {
-    Forwards::new(Arc::new(Shared::new(Settings::default())), false, 20 * SECOND)
+    Forwards::new(
+        Arc::new(Shared::new(Settings::default(), MaxRate::default())),
+        false,
+        20 * SECOND,
+    )
 }
 
 fn start(forwards: &mut Forwards, id: i64, spec: ForwardSpec) {
