@@ -522,10 +522,15 @@ export interface SSHTunnelOptions {
    * `cause` of ERR_SSH_DISCONNECTED. It cannot be combined with `jump` (set it on the first hop),
    * `proxyCommand`, `reconnect`, or other `sessions` than 1.
    *
+   * A function is called for each session, also after a reconnect, and gives a stream of its own, or a promise of one. It
+   * can be combined with `reconnect` and `sessions`, and has `readyTimeout` to answer; a stream that comes later is
+   * destroyed. If it throws, rejects, or gives something else, the error is ERR_TUNNEL_SOCK with that as its `cause`,
+   * which `reconnect` retries.
+   *
    * This thread carries its bytes. Without a callback, `connect()` and `startListening()` (without a
    * session) and `shutdown()` and `disconnect()` (with one) throw ERR_TUNNEL_WOULD_DEADLOCK.
    */
-  sock?: Duplex | undefined;
+  sock?: Duplex | (() => Duplex | Promise<Duplex>) | undefined;
   /**
    * A proxy on the way to the server, or to the first jump host. Default: none. A URL (`http://user:pass@host:3128`,
    * `socks5://user:pass@host:1080`), its parts ({@link ProxyOptions}), or `'env'`.
@@ -1558,6 +1563,7 @@ export interface SSHTunnelError extends Error {
    * - `'ERR_TUNNEL_PROXY'`: The proxy did not connect to the server, see {@link SSHTunnelError.proxy}. That the proxy
    *   itself cannot be reached is a system error with its address.
    * - `'ERR_TUNNEL_SOCK_USED'`: `sock` has already carried a session.
+   * - `'ERR_TUNNEL_SOCK'`: The function `sock` gave no stream; what it threw is the `cause`.
    * - `'ERR_TUNNEL_CLOSED'`: The tunnel was shut down during the operation.
    * - `'ABORT_ERR'`: An AbortSignal has ended the operation ({@link AbortOptions}).
    * - `'ERR_TUNNEL_NO_FORWARD'`: The tunnel has no `forwardHost` and nothing to listen for, or the statistics

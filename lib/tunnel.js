@@ -6,21 +6,19 @@ const { EventEmitter, once } = require('node:events');
 const { Abortion, checkSignal } = require('./abort.js');
 const { Connection } = require('./connection.js');
 const diagnostics = require('./diagnostics.js');
-const { fromNative, invalidArgValue, wouldDeadlock } = require('./errors.js');
+const { fromNative, wouldDeadlock } = require('./errors.js');
 const { Forward } = require('./forward.js');
 const { Lifetime } = require('./lifetime.js');
 const { defineCalls, defineDispose, located } = require('./native/calls.js');
-const { binding, create, enqueue, joinStream, setHandlers, using } = require('./native/index.js');
+const { binding, create, enqueue, setHandlers, using } = require('./native/index.js');
 const { askConnectionRequest, questionsOf } = require('./questions.js');
 const { settingsCalls } = require('./settings.js');
+const { Socks } = require('./sock.js');
 const { Subscriptions, followListeners } = require('./subscriptions.js');
 const { TunnelSockets } = require('./tunnel-sockets.js');
 const check = require('./validate/index.js');
 
 const { Kind, Method } = binding;
-
-/** Streams that are the `sock` of a tunnel: each carries one session, of one tunnel. */
-const usedSocks = new WeakSet();
 
 /** What a blocked thread cannot do, as the error says it. */
 const SOCK = 'options.sock, which carries the session';
@@ -45,9 +43,8 @@ class SSHTunnel extends EventEmitter {
   #maxForwards = MIN_FORWARDS;
   #sockets;
   #questions;
-  /** The stream that leads to the server, and its state once a session uses it. */
-  #sock;
-  #carried;
+  /** The streams that lead to the server, if they are the application's. @type {Socks | undefined} */
+  #socks;
   /** The `signal` of the tunnel's options, until a session was up. @type {AbortSignal | undefined} */
   #signal;
   /** @type {{ host: string, port: number }} */
@@ -118,8 +115,7 @@ class SSHTunnel extends EventEmitter {
   constructor(options) {
     super();
     const { native, server, servers, interactive, sock, signal, debug, wipe } = check.checkOptions(options);
-    if (usedSocks.has(sock))
-      throw invalidArgValue('options.sock', 'was given to another tunnel', sock, { secret: true });
+    const socks = sock === undefined ? undefined : new Socks(sock);
     let handle;
     try {
       handle = create(this, native);
@@ -137,9 +133,9 @@ class SSHTunnel extends EventEmitter {
     this.#questions = questionsOf(handle, servers);
     this.#interactive = interactive;
     this.#parts = new.target[PARTS];
-    this.#sock = sock;
+    this.#socks = socks;
+    socks?.claim();
     this.#signal = signal;
-    if (sock !== undefined) usedSocks.add(sock);
   }
 
   static fromConfig(host, overrides) {
@@ -288,7 +284,7 @@ class SSHTunnel extends EventEmitter {
 
   #shutdown(settler, force) {
     // By force it waits for nothing that this thread would have to do.
-    if (force) return this.#call(settler, Method.Shutdown, 1, { result: () => this.#carried?.end() });
+    if (force) return this.#call(settler, Method.Shutdown, 1, { result: () => this.#socks?.end() });
     this.#refuseToBlockSock('shutdown', settler);
     if (settler === undefined && this.#sockets.size > 0) throw wouldDeadlock('shutdown', DIALED);
     return this.#call(settler, Method.Shutdown);
@@ -300,7 +296,7 @@ class SSHTunnel extends EventEmitter {
     const collected = this.#subscriptions.collectEnds();
     const since = performance.now();
     const result = () => {
-      if (limit >= 0 && performance.now() - since >= limit) this.#carried?.end();
+      if (limit >= 0 && performance.now() - since >= limit) this.#socks?.end();
       return collected();
     };
     try {
@@ -316,15 +312,12 @@ class SSHTunnel extends EventEmitter {
     return Abortion.of(signal, this.#signal);
   }
 
-  /** Before a call that may connect: refuses to block what that needs, and joins the `sock` to the session. */
+  /** Before a call that may connect: refuses to block what that needs. */
   #connecting(method, settler) {
     if (settler === undefined) {
       if (!binding.ready(this.#handle)) this.#refuseToBlock(method);
-    } else if (this.#sock !== undefined) {
-      using(() => {
-        const stream = binding.attachSock(this.#handle);
-        if (stream !== null) this.#carried = joinStream(this.#sock, stream);
-      });
+    } else {
+      this.#socks?.watch();
     }
     return this;
   }
@@ -333,19 +326,18 @@ class SSHTunnel extends EventEmitter {
     const asked = 'which has to be asked to connect';
     if (this.#questions.asked !== undefined) throw wouldDeadlock(method, `${this.#questions.asked}, ${asked}`);
     if (this.#interactive) throw wouldDeadlock(method, `a listener of 'keyboard-interactive', ${asked}`);
-    if (this.#sock !== undefined) throw wouldDeadlock(method, SOCK);
+    if (this.#socks !== undefined) throw wouldDeadlock(method, SOCK);
   }
 
   /** Closing waits for data under way, which the `sock` would have to carry on this thread. */
   #refuseToBlockSock(method, settler) {
-    const blocks = settler === undefined && this.#sock !== undefined;
+    const blocks = settler === undefined && this.#socks !== undefined;
     if (blocks && binding.ready(this.#handle)) throw wouldDeadlock(method, SOCK);
   }
 
   #error(failure) {
     const error = this.#questions.explain(fromNative(failure), failure.thrown);
-    const failed = this.#carried?.error;
-    if (error.code === 'ERR_SSH_DISCONNECTED' && failed !== undefined) error.cause = failed;
+    this.#socks?.explain(error);
     return error;
   }
 
@@ -366,6 +358,12 @@ class SSHTunnel extends EventEmitter {
         break;
       case Kind.Inquiry:
         this.#questions.inquire(this, number, payload);
+        break;
+      case Kind.Sock:
+        this.#socks?.open(
+          (message) => binding.refuseSock(this.#handle, number, message),
+          () => binding.attachSock(this.#handle, number),
+        );
         break;
       case Kind.Banner: {
         const { message, language, host, port } = payload;

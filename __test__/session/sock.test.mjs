@@ -15,7 +15,7 @@ import ssh2 from 'ssh2';
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { MIB, Target, behaviors, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
+import { MIB, Target, behaviors, exchange, patternHash, refusingPort, settled } from '../helpers/peers.mjs';
 import { descriptors, descriptorsBack } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 import { EventLog, assertIncludes, makeTunnel, openTunnel, roundTrip } from '../helpers/tunnels.mjs';
@@ -211,6 +211,81 @@ test('a stream carries only one session', async (t) => {
   assert.throws(() => makeTunnel(t, by(sock).login, 1), { ...value, message: /was given to another tunnel/ });
 });
 
+test('a function gives a stream for each session: with reconnect', async (t) => {
+  const given = [];
+  const sock = async () => {
+    await null;
+    given.push(dial());
+    return given.at(-1);
+  };
+  const open = await openTunnel(t, by(sock), behaviors.echo(), { reconnect: { initialDelay: 1 } });
+  for (let sessions = 1; sessions <= 3; sessions++) {
+    await open.eventLog.next('ready');
+    await exchange(await open.connect());
+    assert.equal(given.length, sessions);
+    const cause = new Error('the wire was cut');
+    given.at(-1).destroy(cause);
+    assertIncludes((await open.eventLog.next('reconnecting')).error, { code: 'ERR_SSH_DISCONNECTED', cause });
+  }
+  await open.eventLog.next('ready');
+  await open.tunnel.promises.shutdown();
+  assert.ok(given.every((socket) => socket.destroyed));
+});
+
+test('a function gives a stream for each session: with several sessions', async (t) => {
+  const given = [];
+  const sock = () => given[given.push(dial()) - 1];
+  const open = await openTunnel(t, by(sock), behaviors.echo(), { sessions: 2 });
+  while (given.length < 2) await exchange(await open.connect());
+  for (let count = 0; count < 4; count++) await exchange(await open.connect());
+  assert.equal(given.length, 2);
+});
+
+test('a function that gives no stream is a typed error with its cause, which reconnect retries', async (t) => {
+  const thrown = new Error('no route');
+  const used = dial();
+  t.after(() => used.destroy());
+  await makeTunnel(t, by(used).login, 1).promises.connect();
+  for (const [sock, matches] of [
+    [() => Promise.reject(thrown), (cause) => cause === thrown],
+    [
+      () => {
+        throw thrown;
+      },
+      (cause) => cause === thrown,
+    ],
+    [() => undefined, ({ code }) => code === 'ERR_INVALID_ARG_TYPE'],
+    [() => new Readable(), ({ code }) => code === 'ERR_INVALID_ARG_TYPE'],
+    [() => used, ({ code }) => code === 'ERR_INVALID_ARG_VALUE'],
+  ]) {
+    const error = await failure(makeTunnel(t, by(sock).login, 1));
+    assertIncludes(error, { code: 'ERR_TUNNEL_SOCK' });
+    assert.match(error.message, /^options\.sock: it gave no stream: /);
+    assert.ok(matches(error.cause), String(error.cause));
+  }
+  let calls = 0;
+  const late = async () => {
+    if (++calls < 3) throw thrown;
+    return dial();
+  };
+  await makeTunnel(t, by(late).login, 1, { reconnect: { initial: true, initialDelay: 1 } }).promises.connect();
+  assert.equal(calls, 3);
+});
+
+test('a stream that a function gives too late is destroyed', async (t) => {
+  const given = Promise.withResolvers?.() ?? {};
+  given.promise ??= new Promise((resolve) => (given.resolve = resolve));
+  const tunnel = makeTunnel(t, { ...by(() => given.promise).login, readyTimeout: 100 }, 1);
+  const error = await failure(tunnel);
+  assertIncludes(error, { code: 'ETIMEDOUT' });
+  assert.match(error.message, /waiting for options\.sock to give a stream$/);
+  const late = dial();
+  const closed = once(late, 'close');
+  given.resolve(late);
+  await closed;
+  assert.throws(() => tunnel.connect(), { code: 'ERR_TUNNEL_WOULD_DEADLOCK' });
+});
+
 test('a blocking call with a stream fails with ERR_TUNNEL_WOULD_DEADLOCK', async (t) => {
   const tunnel = makeTunnel(t, by(dial()).login, 1);
   const refused = { code: 'ERR_TUNNEL_WOULD_DEADLOCK', message: /options\.sock, which carries the session,/ };
@@ -232,7 +307,7 @@ test('anything but a byte stream is rejected', () => {
   for (const sock of [5, null, 'stream', {}, new net.Server(), new Readable(), new Writable()]) {
     assert.throws(() => make({ sock }), {
       ...type,
-      message: /^The "options\.sock" property must be an instance of stream\.Duplex\. Received /,
+      message: /^The "options\.sock" property must be a function or an instance of stream\.Duplex\. Received /,
     });
   }
   const value = { name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' };

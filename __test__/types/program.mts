@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { get } from 'node:http';
 import type { Server } from 'node:http';
-import type { TLSSocket } from 'node:tls';
+import { type TLSSocket, connect } from 'node:tls';
 
 import {
   SSHTunnel,
@@ -133,6 +133,9 @@ const proxies: SSHTunnelOptions['proxy'][] = [
   { protocol: 'http', host: 'proxy', port: 3128, username: 'user', password: Buffer.from('secret') },
   undefined,
 ];
+const socks: SSHTunnelOptions['sock'][] = [() => connect(22), async () => connect(22), connect(22), undefined];
+// @ts-expect-error: a string is no stream
+socks.push(() => 'stream');
 // @ts-expect-error: no such protocol
 proxies.push({ protocol: 'socks4', host: 'proxy' });
 const refusedBy = ({ proxy }: SSHTunnelError): string | undefined =>

@@ -24,4 +24,5 @@ module.exports = {
   ...require('./primitives.js'),
   ...require('./rate.js'),
   ...require('./secret.js'),
+  checkDuplex: require('./server.js').checkDuplex,
 };

@@ -151,12 +151,13 @@ function readOptions(options, copies) {
     native.forwardPort = checkPort(forwardPort, 'options.forwardPort');
   }
   if (localAddress !== undefined) native.localAddress = checkHost(localAddress, 'options.localAddress');
-  if (servers[0].sock !== undefined && native.sessions !== 1)
-    throw invalidArgValue('options.sessions', 'must be 1 together with sock, which carries one session', sessions);
-  if (servers[0].sock !== undefined && reconnect !== false)
+  const isStream = servers[0].sock !== undefined && typeof servers[0].sock !== 'function';
+  if (isStream && native.sessions !== 1)
+    throw invalidArgValue('options.sessions', 'must be 1 together with a stream as sock, which carries one', sessions);
+  if (isStream && reconnect !== false)
     throw invalidArgValue(
       'options.reconnect',
-      'must not be given together with sock, which carries one session',
+      'must not be given together with a stream as sock, which carries one session: give a function',
       reconnect,
     );
   const { tryKeyboard, authHandler } = server.native.credentials;

@@ -37,9 +37,9 @@ function checkRekey(value, name) {
 /** Methods of all duplex streams, also where they do not inherit from stream.Duplex. */
 const DUPLEX = ['on', 'pipe', 'read', 'write', 'end', 'destroy'];
 
-function checkDuplex(value, name) {
+function checkDuplex(value, name, expected = 'an instance of stream.Duplex') {
   if (!DUPLEX.every((method) => typeof value?.[method] === 'function')) {
-    throw invalidArgType(name, 'an instance of stream.Duplex', value, { secret: true });
+    throw invalidArgType(name, expected, value, { secret: true });
   }
   if (value.readableObjectMode || value.writableObjectMode || value.readableEncoding) {
     throw invalidArgValue(name, 'must be a stream of bytes', value, { secret: true });
@@ -212,7 +212,7 @@ function checkServer(options, name, copies, inherited) {
   if (proxyCommand !== undefined)
     native.proxyCommand = checkName(proxyCommand, `${name}.proxyCommand`, { secret: true });
   if (sock !== undefined) {
-    checkDuplex(sock, `${name}.sock`);
+    if (typeof sock !== 'function') checkDuplex(sock, `${name}.sock`, 'a function or an instance of stream.Duplex');
     if (proxyCommand !== undefined)
       throw invalidArgValue(`${name}.sock`, 'must not be given together with proxyCommand', sock, { secret: true });
   }
@@ -262,4 +262,4 @@ function checkUnreached(options, name, reason) {
   }
 }
 
-module.exports = { ASKS, CONNECTORS, checkJump, checkServer, checkUnreached };
+module.exports = { ASKS, CONNECTORS, checkDuplex, checkJump, checkServer, checkUnreached };

@@ -15,6 +15,7 @@ use crate::binding::options::given::CredentialsOption;
 use crate::binding::tunnel_object::TunnelObject;
 use crate::binding::types::enums::TunnelState;
 use crate::binding::types::{Dialed, EndpointOption, ForwardInfo};
+use crate::session::Error;
 
 /// Makes a link between the runtime and this environment; once for each time the module is loaded.
 /// Returns its number.
@@ -103,11 +104,19 @@ pub fn abort(handle: u32, call: f64) -> napi::Result<()> {
     Ok(())
 }
 
-/// Returns the number of the stream to join the `sock` of a tunnel to; nothing if there is no `sock`, or
-/// it is joined already.
+/// Answers a `Sock` with a stream: returns the number of the stream to join it to, or nothing if it is not
+/// wanted any more.
 #[napi(catch_unwind)]
-pub fn attach_sock(handle: u32) -> napi::Result<Option<u32>> {
-    Ok(environment::find(handle)?.attach_sock())
+pub fn attach_sock(handle: u32, question: u32) -> Option<u32> {
+    environment::find(handle).ok()?.attach_sock(question)
+}
+
+/// Answers a `Sock` with the message of an error, or with none if the only stream was used before.
+#[napi(catch_unwind)]
+pub fn refuse_sock(handle: u32, question: u32, message: Option<String>) {
+    if let Ok(object) = environment::find(handle) {
+        object.refuse_sock(question, &message.map_or(Error::SockUsed, Error::Sock));
+    }
 }
 
 /// Returns the forward with this id, if it is bound, or will be bound again after a reconnect.

@@ -73,6 +73,8 @@ pub enum Kind {
     Credentials,
     /// Nothing waits for the answer to question `number` any more.
     Withdrawn,
+    /// A session needs a stream of `sock`, as the answer to question `number`.
+    Sock,
     /// There may be something to read from stream `number`, or room to write.
     Woken,
     /// The payload is a line of the log.
@@ -116,6 +118,11 @@ impl Message {
     pub(crate) fn woken(waker: Arc<StreamWaker>) -> Self {
         let number = waker.stream().into();
         Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either13::A(())) }
+    }
+
+    /// A session needs a stream.
+    pub(crate) fn sock(handle: u32, question: u32) -> Self {
+        Self::new(handle, Kind::Sock, question.into(), Either12::A(()))
     }
 
     /// The outcome of a call.

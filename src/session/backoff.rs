@@ -153,7 +153,8 @@ fn is_final(error: &Error) -> bool {
         Error::Hop { error, .. }
         | Error::WithBanner { error, .. }
         | Error::Caused { error, .. } => is_final(error),
-        Error::Dial { .. }
+        Error::Sock(_)
+        | Error::Dial { .. }
         | Error::Timeout { .. }
         | Error::Protocol(_)
         | Error::Refused { .. }

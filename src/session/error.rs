@@ -111,6 +111,9 @@ pub enum Error {
     /// The stream of the application has served a session before.
     #[error("options.sock served an earlier session: a stream cannot be connected again")]
     SockUsed,
+    /// The application gave no stream.
+    #[error("options.sock: {0}")]
+    Sock(String),
     /// The session was disconnected, by the network, the server or a timeout.
     #[error("{text}")]
     Disconnected {
@@ -232,6 +235,7 @@ impl Error {
             | Error::Caused { error, .. } => error.code(),
             Error::Proxy(_) => "ERR_TUNNEL_PROXY".into(),
             Error::SockUsed => "ERR_TUNNEL_SOCK_USED".into(),
+            Error::Sock(_) => "ERR_TUNNEL_SOCK".into(),
             Error::Disconnected { .. } => "ERR_SSH_DISCONNECTED".into(),
         }
     }

@@ -158,8 +158,8 @@ impl Connector<'_> {
                 command.start(self.bridges.clone())
             }
             Route::Sock(sock) => {
-                self.server_log().write(|| "uses the stream of the application");
-                sock.take()
+                self.server_log().write(|| "uses a stream of the application");
+                self.within("options.sock to give a stream", sock.connect()).await?
             }
             Route::Jump(hop) => {
                 let address = host_and_port(&hop.host, hop.port);
