@@ -24,7 +24,7 @@ const SCHEME = /^[a-z][a-z0-9+.-]*:\/\//i;
  * The proxy as the addon takes it.
  * @param {unknown} value
  * @param {string} name
- * @param {{ host: string, port: number }} server the first server
+ * @param {Record<string, any>} server the first server
  * @param {Uint8Array[]} copies of secrets, to be wiped
  * @returns {object | undefined} undefined: no proxy
  */
