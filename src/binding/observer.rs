@@ -122,7 +122,7 @@ impl Message {
 
     /// A session needs a stream.
     pub(crate) fn sock(handle: u32, question: u32) -> Self {
-        Self::new(handle, Kind::Sock, question.into(), Either12::A(()))
+        Self::new(handle, Kind::Sock, question.into(), Either13::A(()))
     }
 
     /// The outcome of a call.
