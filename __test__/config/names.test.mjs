@@ -140,6 +140,9 @@ test('invalid targets and listen addresses are rejected without a session', () =
   assert.deepEqual(tunnel.forwards(), []);
 });
 
+/** No limit of the rate, as the addon takes it. */
+const NO_RATE = { up: 0, down: 0 };
+
 /** Values that only JavaScript could pass by mistake. */
 test('the addon rejects invalid names too', () => {
   const { binding, create } = require('../../lib/native/index.js');
@@ -154,7 +157,7 @@ test('the addon rejects invalid names too', () => {
       'options.host': ({ server }) => (server.host = text),
       'options.username': ({ server }) => (server.username = text),
       'options.hostKeyAlias': ({ server }) => (server.hostKeyAlias = text),
-      'options.agent': ({ server }) => (server.agent = text),
+      'options.agent': ({ server }) => (server.credentials.agent = text),
       'options.jump.host': ({ jump }) => (jump[0].host = text),
       'options.jump.username': ({ jump }) => (jump[0].username = text),
       'options.forwardHost': (native) => (native.forwardHost = text),
@@ -174,14 +177,14 @@ test('the addon rejects invalid names too', () => {
     const good = { host: 'a', port: 1 };
     for (const kind of ['local', 'remote']) {
       const start = (listen, target) =>
-        binding.call(handle, binding.Method.StartForward, 0, 0, { kind, listen, target });
+        binding.call(handle, binding.Method.StartForward, 0, 0, { forward: { kind, listen, target, maxRate: NO_RATE } });
       assert.throws(() => start({ host, port: 1 }, good), { code: 'InvalidArg' });
       assert.throws(() => start(good, { host, port: 1 }), { code: 'InvalidArg' });
       assert.throws(() => start(good, { path: host }), { code: 'InvalidArg' });
     }
   }
-  const dynamic = { kind: 'dynamic', listen: { host: 'a', port: 1 }, username: 'half a login' };
-  assert.throws(() => binding.call(handle, binding.Method.StartForward, 0, 0, dynamic), /login is not valid/);
+  const dynamic = { kind: 'dynamic', listen: { host: 'a', port: 1 }, username: 'half a login', maxRate: NO_RATE };
+  assert.throws(() => binding.call(handle, binding.Method.StartForward, 0, 0, { forward: dynamic }), /login is not valid/);
 });
 
 test('an invalid name in a SOCKS request gets a reply and affects no other client', async (t) => {

@@ -52,7 +52,7 @@ fn each_keepalive_without_an_answer_and_the_end_are_logged() {
         "keepalive: 1 sent since the server was heard",
         "keepalive: 2 sent since the server was heard",
         "keepalive: 3 sent since the server was heard",
-        "the server has been silent for 40000 ms",
+        "the server has not responded for 40000 ms",
     ];
     assert_eq!(lines.take(), expected);
 }
