@@ -55,7 +55,7 @@ function listOf(kind, change = {}) {
 }
 
 const yes = (flag) => (flag ? 'yes' : 'no');
-/** @param {import('../ssh-config/directives.js').AddedKeys} [value] */
+/** @param {import('../ssh-config/values.js').AddedKeys} [value] */
 function addedKeys({ mode, seconds } = { mode: 'no', seconds: 0 }) {
   const words = { no: 'false', yes: seconds > 0 ? '' : 'true', ask: 'ask', confirm: 'confirm' };
   return [words[mode], seconds > 0 && seconds].filter(Boolean).join(' ');

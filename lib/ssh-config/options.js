@@ -55,7 +55,7 @@ function defined(members) {
  * @property {any} options as the constructor takes them
  * @property {boolean} writesKnownHosts whether there is a file for keys that are accepted
  * @property {import('./identities.js').KeyFile[]} keyFiles where each of its private keys is from
- * @property {import('./directives.js').AddedKeys} [addedKeys] which of them are added to its agent
+ * @property {import('./values.js').AddedKeys} [addedKeys] which of them are added to its agent
  */
 
 /**

@@ -396,6 +396,8 @@ pub(crate) fn is_acknowledged(stream: &Stream) -> bool {
     is_empty && !stream.has_failed()
 }
 
+#[cfg(test)]
+mod bounded_tests;
 #[cfg(all(test, unix))]
 mod graceful_tests;
 #[cfg(test)]
