@@ -148,7 +148,8 @@ test("stopListening() closes only the constructor's port, and the session stays 
 test('startListening() fails without forwardHost', async (t) => {
   const { tunnel } = makeForwarding(t, server);
   assert.deepEqual([tunnel.localPort, tunnel.listening], [0, false]);
-  const error = { name: 'Error', code: 'ERR_TUNNEL_NO_FORWARD', message: 'the tunnel was made without forwardHost' };
+  const message = 'there is nothing to listen for: the tunnel has no forwardHost';
+  const error = { name: 'Error', code: 'ERR_TUNNEL_NO_FORWARD', message };
   assert.throws(() => tunnel.startListening(), error);
   await assert.rejects(tunnel.promises.startListening(), error);
   tunnel.stopListening();
