@@ -7,6 +7,7 @@ import { readSync } from 'node:fs';
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
 
+import { freePort } from './daemon.mjs';
 import { IGNORE, KEXINIT, clearPacket, message } from './messages.mjs';
 
 export const KIB = 1024;
@@ -148,11 +149,11 @@ export class Peer {
 }
 
 /** Connects to a port of this machine, or to the path of a Unix socket. A reset right after the connect counts as an end. */
-export async function connect(place, { read = true, host = '127.0.0.1' } = {}) {
+export async function connect(place, { read = true, host = '127.0.0.1', localPort = undefined } = {}) {
   const socket = new net.Socket({ allowHalfOpen: true });
   socket.pause(); // else Node reads the first 64 KiB by itself
   const peer = new Peer(socket, { read });
-  socket.connect(typeof place === 'string' ? { path: place } : { port: place, host });
+  socket.connect(typeof place === 'string' ? { path: place } : { port: place, host, localPort });
   await Promise.race([new Promise((done) => socket.once('connect', done)), peer.ended]);
   if (peer.error && peer.error.code !== 'ECONNRESET') throw peer.error;
   socket.setNoDelay();
@@ -305,11 +306,12 @@ export const fakeServers = {
 
 /**
  * A port of this machine that surely refuses connections while it is held: a connected socket
- * owns it, so that no other process can listen on it.
+ * owns it, so that no other process can listen on it. It is none of the ports that the kernel chooses: a connect
+ * from the port to itself would succeed.
  */
 export async function refusingPort() {
   const target = await Target.start();
-  const holder = await connect(target.port);
+  const holder = await connect(target.port, { localPort: await freePort() });
   const stop = async () => {
     holder.socket.destroy();
     await target.stop();
