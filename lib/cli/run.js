@@ -18,6 +18,7 @@ const FORCED_OUTPUT_TIMEOUT = 500;
 function openAsker() {
   const open = () => Terminal.open();
   const { DISPLAY, SSH_ASKPASS_REQUIRE: required, WAYLAND_DISPLAY } = process.env;
+  // Most commands need no program that asks, and start sooner without its module.
   if (!required && !DISPLAY && !WAYLAND_DISPLAY) return open();
   return require('./auth/askpass.js').Askpass.choose(process.env, open);
 }

@@ -4,7 +4,7 @@
 // TypeError or RangeError that names the argument or option, as Node.js does.
 //
 //   options.js      the constructor's options; server.js: those of a server or jump host; option-names.js: their names
-//   credentials.js  those that prove who the user is, and what functions in their place give
+//   credentials.js  what proves who the user is, and what functions in its place give
 //   forward.js      options of forwards and of dial()
 //   arguments.js    other arguments of methods
 //   names.js        hosts, users, paths and ports, wherever they come from

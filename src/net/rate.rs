@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_millis(20);
 /// A portion takes about this time, the part of a second.
 const PORTIONS: u64 = 50;
-/// Portions have at least so many bytes, or those of a second, and at most so many.
+/// The smallest portion, if a second has as many bytes, and the largest.
 const MIN_PORTION: u64 = 1024;
 const MAX_PORTION: u64 = 64 * 1024;
 
@@ -75,7 +75,7 @@ impl Bucket {
         portion.saturating_add(saved as u64).min(MAX_PORTION)
     }
 
-    /// Reserves the time for so many bytes. Returns its beginning.
+    /// Reserves the time for `bytes`. Returns its beginning.
     fn reserve(&self, bytes: u64, now: u64) -> u64 {
         let cost = nanoseconds(bytes, self.rate());
         let earliest = now.saturating_sub(BURST.as_nanos() as u64);
@@ -207,7 +207,7 @@ impl Pace {
         Some((bytes, limited().map(begin).max()?))
     }
 
-    /// Records that so many bytes have moved.
+    /// Records that `count` bytes have moved.
     pub(crate) fn moved(&mut self, count: usize, now: Instant) {
         let count = count as u64;
         let reserved = self.reserved.take().map_or(0, |(bytes, _)| bytes);

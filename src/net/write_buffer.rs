@@ -40,7 +40,7 @@ impl WriteBuffer {
         }
     }
 
-    /// Calls `write` once with the front of the queue, at most so many bytes, and removes what it has
+    /// Calls `write` once with the front of the queue, at most `most` bytes, and removes what it has
     /// written.
     pub(crate) fn write(
         &mut self,

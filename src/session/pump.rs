@@ -146,7 +146,7 @@ impl Pump {
         waits.into_iter().flatten().min()
     }
 
-    /// Returns how many bytes the limits of the rate allow to read now, of so many.
+    /// Returns how many bytes the limits of the rate allow to read now, of `most`.
     fn allowed_up(&mut self, most: usize, now: Instant) -> usize {
         if most == 0 || !self.pace_up.is_limited() {
             return most;

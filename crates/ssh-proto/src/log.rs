@@ -1,5 +1,5 @@
-//! Log of a session: one line for each event of the handshake and of the session, for whoever looks for a
-//! fault. No line has a password, a response, a passphrase, a private key or data of a connection.
+//! Log of a session: one line for each event of the handshake and of the session, to find a fault by.
+//! No line has a password, a response, a passphrase, a private key or data of a connection.
 
 use std::fmt;
 use std::sync::Arc;

@@ -5,7 +5,9 @@ use std::net::Shutdown;
 use socket2::SockRef;
 use tokio::sync::oneshot;
 
-use super::tests::{LARGE, expect_fin, expect_reset, fill, pair, read, send, unacknowledged, until, write_buffer};
+use super::tests::{
+    LARGE, expect_fin, expect_reset, fill, pair, read, send, unacknowledged, until, write_buffer,
+};
 use super::*;
 use crate::runtime;
 

@@ -16,7 +16,7 @@ pub struct HostKeyRefusal {
     pub known: Option<String>,
     /// The line that decided.
     pub line: Option<FileLine>,
-    /// The key, for whoever decides to trust it; `None` if the key exchange failed.
+    /// The key, for a user who may trust it; `None` if the key exchange failed.
     pub offered: Option<OfferedKey>,
 }
 
