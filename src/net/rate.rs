@@ -1,6 +1,6 @@
 //! Limits of the rate at which connections move bytes: token buckets, and the turns of connections at them.
 //!
-//! A [`Bucket`] sells time: a connection reserves the time that a portion of bytes takes, and waits until that
+//! A `Bucket` sells time: a connection reserves the time that a portion of bytes takes, and waits until that
 //! time begins. Connections that always have something to move reserve one portion after the other, in turn, and
 //! so have equal shares, also in several tasks. What a portion has left over is given back.
 //!
