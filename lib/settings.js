@@ -1,13 +1,8 @@
 'use strict';
 
+const { rateCalls } = require('./connection.js');
 const { binding } = require('./native/index.js');
-const {
-  checkBoolean,
-  checkLingerOption,
-  checkMaxRate,
-  checkMilliseconds,
-  unpackLinger,
-} = require('./validate/index.js');
+const { checkBoolean, checkLingerOption, checkMilliseconds, unpackLinger } = require('./validate/index.js');
 
 const { Method } = binding;
 
@@ -28,9 +23,11 @@ const settingsCalls = (call) => ({
   getIdleTimeout: (tunnel, settler) => call(tunnel, settler, Method.GetIdleTimeout),
   setIdleTimeout: (tunnel, settler, idleTimeout) =>
     call(tunnel, settler, Method.SetIdleTimeout, checkMilliseconds(idleTimeout, 'idleTimeout')),
-  getMaxRate: (tunnel, settler) => call(tunnel, settler, Method.GetMaxRate),
-  setMaxRate: (tunnel, settler, maxRate) =>
-    call(tunnel, settler, Method.SetMaxRate, 0, { subject: { rate: checkMaxRate(maxRate, 'maxRate') } }),
+  ...rateCalls(
+    (tunnel, settler, method, options) => call(tunnel, settler, method, 0, options),
+    Method.GetMaxRate,
+    Method.SetMaxRate,
+  ),
 });
 
 module.exports = { settingsCalls };
