@@ -53,7 +53,7 @@ async function replies(path, bytes, count) {
       .split('\n')
       .slice(0, -1)
       .map((line) => JSON.parse(line));
-  // One that is turned away may be reset.
+  // A client that is not served may be reset.
   socket.on('error', () => {});
   const closed = new Promise((resolve) => socket.once('close', resolve));
   socket.on('data', (data) => {
@@ -265,7 +265,7 @@ test('requests are JSON lines; what is no request is refused, and input is bound
   for (const bytes of ['check\n', '[]\n', 'null\n', '\n', '{"command":\n', 'x'.repeat(80 * 1024)])
     assert.deepEqual(await replies(path, bytes), [garbage]);
   assert.deepEqual(await replies(path, Buffer.concat([Buffer.alloc(3), Buffer.from('\n')])), [garbage]);
-  // As many clients as there may be stay, and a further one is turned away without a reply.
+  // As many clients as there may be stay, and a further one gets no reply.
   const clients = Array.from({ length: 16 }, () => net.connect({ path }));
   t.after(() => clients.forEach((client) => client.destroy()));
   for (const client of clients) {

@@ -10,7 +10,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { ensurePackages } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
-import { KIB, MIB, Target, behaviors, patternHash, refusingPort } from '../helpers/peers.mjs';
+import { KIB, Target, behaviors, patternHash, refusingPort } from '../helpers/peers.mjs';
 import { descriptors } from '../helpers/process.mjs';
 import {
   ADDRESS_TYPE_NOT_SUPPORTED,
@@ -21,15 +21,20 @@ import {
   NOT_ALLOWED,
   REFUSED,
   ask5,
+  assertBulk,
+  assertDecided,
+  assertLoginRequired,
+  assertRefused,
+  assertSplitHandshake,
+  assertToldAndEnded,
   connectSocks,
   curl,
   greeting,
-  login,
+  reply4,
+  reply5,
   request4,
   request5,
   take,
-  reply4,
-  reply5,
 } from '../helpers/socks.mjs';
 import { REASONS, Ssh2Server } from '../helpers/ssh2-server.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -119,12 +124,7 @@ test('a target with an IPv6 address', async (t) => {
 });
 
 test('bulk data passes both ways, and the handshake is not counted', async (t) => {
-  const { eventLog, port } = await openDynamic(t, server);
-  const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
-  assert.equal(code, GRANTED);
-  await assertEcho(peer, 8 * MIB);
-  const end = { code: 'OK', clean: true, bytesUp: 8 * MIB, bytesDown: 8 * MIB, droppedUp: 0, droppedDown: 0 };
-  assertIncludes(await eventLog.next('disconnected'), end);
+  await assertBulk(await openDynamic(t, server), echo);
 });
 
 for (const [version, words, answers] of [
@@ -155,29 +155,8 @@ for (const [version, words, answers] of [
 
 test('a handshake split into single bytes succeeds', async (t) => {
   const { port } = await openDynamic(t, server);
-  const peer = await connectSocks(port);
-  for (const byte of Buffer.concat([greeting(0, 1, 2), request5('localhost', echo.port)])) {
-    await new Promise((done) => peer.socket.write(Buffer.of(byte), done));
-  }
-  assert.deepEqual([...(await take(peer, 2))], [5, 0]);
-  assert.equal(await reply5(peer), GRANTED);
-  await assertEcho(peer);
+  await assertSplitHandshake(port, echo);
 });
-
-/** Asserts a refused request: its code, the FIN behind it, and the report. */
-async function assertRefused({ eventLog, port }, [host, targetPort, how], code, report) {
-  const { peer, code: said } = await ask5(port, host, targetPort, how);
-  assert.equal(said, code);
-  await assertToldAndEnded(peer, eventLog, report);
-}
-
-async function assertToldAndEnded(peer, eventLog, report) {
-  peer.read();
-  assertIncludes(await peer.ended, { bytes: 0, end: 'FIN' });
-  peer.end();
-  const nothing = { clean: false, closedBy: 'graceful', bytesUp: 0, bytesDown: 0, droppedDown: 0 };
-  assertIncludes(await eventLog.next('disconnected'), { ...nothing, ...report });
-}
 
 for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
   const name = JSON.stringify(linger);
@@ -250,21 +229,7 @@ test('a disconnect before the channel opens gets a reply', async (t) => {
 });
 
 test('connectionRequest is emitted once the target is known', async (t) => {
-  const { tunnel, eventLog, forward, port } = await openDynamic(t, server);
-  const asked = [];
-  tunnel.on('connectionRequest', (request) => {
-    asked.push([request.forwardId, request.forwardHost, request.forwardPort]);
-    if (request.forwardHost === 'localhost') request.accept();
-    else request.reject();
-  });
-  await assertRefused({ eventLog, port }, ['127.0.0.1', echo.port], NOT_ALLOWED, { code: 'ERR_TUNNEL_REJECTED' });
-  const { peer, code } = await ask5(port, 'localhost', echo.port);
-  assert.equal(code, GRANTED);
-  await assertEcho(peer);
-  assert.deepEqual(asked, [
-    [forward.forwardId, '127.0.0.1', echo.port],
-    [forward.forwardId, 'localhost', echo.port],
-  ]);
+  await assertDecided(await openDynamic(t, server), echo);
 });
 
 test('unsupported commands and address types get a reply', async (t) => {
@@ -302,16 +267,7 @@ test('username and password are required when set', async (t) => {
   assertIncludes(await eventLog.next('disconnected'), { code: 'ERR_TUNNEL_SOCKS_AUTH' });
 
   // Message by message.
-  for (const [words, answers] of [
-    [greeting(0), [5, 255]],
-    [Buffer.concat([greeting(2), login('anna', 'wrong')]), [5, 2, 1, 1]],
-    [request4('127.0.0.1', echo.port, { user: 'anna' }), [0, 91, 0, 0, 0, 0, 0, 0]],
-  ]) {
-    const peer = await connectSocks(port);
-    peer.socket.write(words);
-    assert.deepEqual([...(await take(peer, answers.length))], answers);
-    await assertToldAndEnded(peer, eventLog, { code: 'ERR_TUNNEL_SOCKS_AUTH' });
-  }
+  await assertLoginRequired({ eventLog, port }, echo);
   for (const { reason } of eventLog.all('disconnected')) assert.ok(!/x{10}|anna|berta/.test(reason), reason);
 });
 

@@ -14,13 +14,17 @@ import {
   FAILED,
   GRANTED,
   HOST_UNREACHABLE,
-  NOT_ALLOWED,
   REFUSED,
   ask5,
+  assertBulk,
+  assertDecided,
+  assertLoginRequired,
+  assertRefused,
+  assertSplitHandshake,
+  assertToldAndEnded,
   connectSocks,
   curl,
   greeting,
-  login,
   reply4,
   reply5,
   request4,
@@ -28,7 +32,7 @@ import {
   take,
 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertEcho, assertIncludes, listed, withoutForward } from '../helpers/tunnels.mjs';
+import { assertIncludes, listed, withoutForward } from '../helpers/tunnels.mjs';
 
 assert.ok(ensurePackages(['curl'], ['curl']), 'curl is needed for the tests');
 const server = await Sshd.start();
@@ -76,12 +80,7 @@ for (const sessions of [1, 2]) {
   });
 
   test(`bulk data passes both ways, and the handshake is not counted, with ${sessions} session(s)`, async (t) => {
-    const { eventLog, port } = await open(t, { sessions });
-    const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
-    assert.equal(code, GRANTED);
-    await assertEcho(peer, 8 * MIB);
-    const end = { code: 'OK', clean: true, bytesUp: 8 * MIB, bytesDown: 8 * MIB, droppedUp: 0, droppedDown: 0 };
-    assertIncludes(await eventLog.next('disconnected'), end);
+    await assertBulk(await open(t, { sessions }), echo);
   });
 }
 
@@ -109,29 +108,8 @@ for (const [version, words, answers] of [
 
 test('a handshake split into single bytes succeeds', async (t) => {
   const { port } = await open(t);
-  const peer = await connectSocks(port);
-  for (const byte of Buffer.concat([greeting(0, 1, 2), request5('localhost', echo.port)])) {
-    await new Promise((done) => peer.socket.write(Buffer.of(byte), done));
-  }
-  assert.deepEqual([...(await take(peer, 2))], [5, 0]);
-  assert.equal(await reply5(peer), GRANTED);
-  await assertEcho(peer);
+  await assertSplitHandshake(port, echo);
 });
-
-/** Asserts a refused request: its code, the end behind it, and the report. */
-async function assertRefused({ eventLog, port }, [host, targetPort, how], code, report) {
-  const { peer, code: said } = await ask5(port, host, targetPort, how);
-  assert.equal(said, code);
-  await assertToldAndEnded(peer, eventLog, report);
-}
-
-async function assertToldAndEnded(peer, eventLog, report) {
-  peer.read();
-  assertIncludes(await peer.ended, { bytes: 0, end: 'FIN' });
-  peer.end();
-  const nothing = { clean: false, closedBy: 'graceful', bytesUp: 0, bytesDown: 0, droppedDown: 0 };
-  assertIncludes(await eventLog.next('disconnected'), { ...nothing, ...report });
-}
 
 for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
   test(`a target that cannot be reached gets its reply code before FIN: ${JSON.stringify(linger)}`, async (t) => {
@@ -157,21 +135,7 @@ for (const linger of [true, false, { l_onoff: 1, l_linger: 5 }]) {
 
 for (const sessions of [1, 2]) {
   test(`connectionRequest is emitted once the target is known, with ${sessions} session(s)`, async (t) => {
-    const { tunnel, eventLog, forward, port } = await open(t, { sessions });
-    const asked = [];
-    tunnel.on('connectionRequest', (request) => {
-      asked.push([request.forwardId, request.forwardHost, request.forwardPort]);
-      if (request.forwardHost === 'localhost') request.accept();
-      else request.reject();
-    });
-    await assertRefused({ eventLog, port }, ['127.0.0.1', echo.port], NOT_ALLOWED, { code: 'ERR_TUNNEL_REJECTED' });
-    const { peer, code } = await ask5(port, 'localhost', echo.port);
-    assert.equal(code, GRANTED);
-    await assertEcho(peer);
-    assert.deepEqual(asked, [
-      [forward.forwardId, '127.0.0.1', echo.port],
-      [forward.forwardId, 'localhost', echo.port],
-    ]);
+    await assertDecided(await open(t, { sessions }), echo);
   });
 }
 
@@ -180,16 +144,7 @@ test('username and password are required when set', async (t) => {
   const right = await curl('--socks5', `127.0.0.1:${port}`, '-U', 'anna:secret', `http://127.0.0.1:${sitePort}/`);
   assert.deepEqual([right.code, right.stdout], [0, `for 127.0.0.1:${sitePort}`], right.stderr);
   await eventLog.next('disconnected');
-  for (const [words, answers] of [
-    [greeting(0), [5, 255]],
-    [Buffer.concat([greeting(2), login('anna', 'wrong')]), [5, 2, 1, 1]],
-    [request4('127.0.0.1', echo.port, { user: 'anna' }), [0, 91, 0, 0, 0, 0, 0, 0]],
-  ]) {
-    const peer = await connectSocks(port);
-    peer.socket.write(words);
-    assert.deepEqual([...(await take(peer, answers.length))], answers);
-    await assertToldAndEnded(peer, eventLog, { code: 'ERR_TUNNEL_SOCKS_AUTH' });
-  }
+  await assertLoginRequired({ eventLog, port }, echo);
 });
 
 test('clients of other protocols, early ends and silence are closed without a byte', async (t) => {

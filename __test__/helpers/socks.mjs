@@ -1,11 +1,13 @@
 // A SOCKS client that sends byte by byte, and curl.
 
+import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { isIPv4, isIPv6 } from 'node:net';
 
 import { findProgram } from './ensure-sshd.mjs';
-import { connect } from './peers.mjs';
+import { MIB, connect } from './peers.mjs';
 import { run } from './process.mjs';
+import { assertEcho, assertIncludes } from './tunnels.mjs';
 
 /** What answers say about a request of SOCKS 5 (RFC 1928 section 6). */
 export const GRANTED = 0;
@@ -106,6 +108,74 @@ export async function ask5(port, host, forwardPort, { behind = '', ...how } = {}
   if (version !== 5 || method !== 0) throw new Error(`no choice of a method: ${version}, ${method}`);
   peer.socket.write(Buffer.concat([request5(host, forwardPort, how), Buffer.from(behind)]));
   return { peer, code: await reply5(peer) };
+}
+
+/** Asserts a refused request: its code, the FIN behind it, and the report. */
+export async function assertRefused({ eventLog, port }, [host, targetPort, how], code, report) {
+  const { peer, code: said } = await ask5(port, host, targetPort, how);
+  assert.equal(said, code);
+  await assertToldAndEnded(peer, eventLog, report);
+}
+
+/** Asserts that nothing but FIN follows what a client was told, and the report. */
+export async function assertToldAndEnded(peer, eventLog, report) {
+  peer.read();
+  assertIncludes(await peer.ended, { bytes: 0, end: 'FIN' });
+  peer.end();
+  const nothing = { clean: false, closedBy: 'graceful', bytesUp: 0, bytesDown: 0, droppedDown: 0 };
+  assertIncludes(await eventLog.next('disconnected'), { ...nothing, ...report });
+}
+
+/** Asserts that a handshake of single bytes leads to an echo. */
+export async function assertSplitHandshake(port, echo) {
+  const peer = await connectSocks(port);
+  for (const byte of Buffer.concat([greeting(0, 1, 2), request5('localhost', echo.port)])) {
+    await new Promise((done) => peer.socket.write(Buffer.of(byte), done));
+  }
+  assert.deepEqual([...(await take(peer, 2))], [5, 0]);
+  assert.equal(await reply5(peer), GRANTED);
+  await assertEcho(peer);
+}
+
+/** Asserts that bulk data passes to an echo and back, and that the handshake is not counted. */
+export async function assertBulk({ eventLog, port }, echo) {
+  const { peer, code } = await ask5(port, '127.0.0.1', echo.port);
+  assert.equal(code, GRANTED);
+  await assertEcho(peer, 8 * MIB);
+  const end = { code: 'OK', clean: true, bytesUp: 8 * MIB, bytesDown: 8 * MIB, droppedUp: 0, droppedDown: 0 };
+  assertIncludes(await eventLog.next('disconnected'), end);
+}
+
+/** Asserts that the application decides about each target once it is known. */
+export async function assertDecided({ tunnel, eventLog, forward, port }, echo) {
+  const asked = [];
+  tunnel.on('connectionRequest', (request) => {
+    asked.push([request.forwardId, request.forwardHost, request.forwardPort]);
+    if (request.forwardHost === 'localhost') request.accept();
+    else request.reject();
+  });
+  await assertRefused({ eventLog, port }, ['127.0.0.1', echo.port], NOT_ALLOWED, { code: 'ERR_TUNNEL_REJECTED' });
+  const { peer, code } = await ask5(port, 'localhost', echo.port);
+  assert.equal(code, GRANTED);
+  await assertEcho(peer);
+  assert.deepEqual(asked, [
+    [forward.forwardId, '127.0.0.1', echo.port],
+    [forward.forwardId, 'localhost', echo.port],
+  ]);
+}
+
+/** Asserts that a client without the right login of `anna` is refused, message by message. */
+export async function assertLoginRequired({ eventLog, port }, echo) {
+  for (const [words, answers] of [
+    [greeting(0), [5, 255]],
+    [Buffer.concat([greeting(2), login('anna', 'wrong')]), [5, 2, 1, 1]],
+    [request4('127.0.0.1', echo.port, { user: 'anna' }), [0, 91, 0, 0, 0, 0, 0, 0]],
+  ]) {
+    const peer = await connectSocks(port);
+    peer.socket.write(words);
+    assert.deepEqual([...(await take(peer, answers.length))], answers);
+    await assertToldAndEnded(peer, eventLog, { code: 'ERR_TUNNEL_SOCKS_AUTH' });
+  }
 }
 
 /** Runs curl without the user's settings: its output, exit code and errors. */

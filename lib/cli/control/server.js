@@ -77,7 +77,7 @@ class ControlServer {
       if (!(await removeStale(name))) throw new InUse(name);
       await this.#bind(name);
     }
-    // Accepting may fail for want of descriptors; the next client may succeed.
+    // Accepting fails where no descriptor is free; the next client may succeed.
     this.#server.on('error', () => {});
   }
 
