@@ -93,6 +93,30 @@ class Questions {
     else askCommand(this.#handle, question, asks.password);
   }
 
+  /**
+   * Asks for a stream that leads to the server.
+   * @param {number} question
+   * @param {import('./sock.js').Socks} socks
+   */
+  async giveStream(question, socks) {
+    let sock;
+    try {
+      sock = await socks.next();
+    } catch (reason) {
+      this.#keep(question, reason);
+      const said = reason instanceof Error ? reason.message : String(reason);
+      binding.refuseSock(this.#handle, question, `it gave no stream: ${said}`);
+      return;
+    }
+    if (sock === undefined) {
+      binding.refuseSock(this.#handle, question);
+      return;
+    }
+    const stream = binding.attachSock(this.#handle, question);
+    if (stream === null) sock.destroy();
+    else socks.carry(sock, stream);
+  }
+
   /** Nothing waits for the answer to a question any more. */
   withdrawn(question) {
     const controller = this.#waiting.get(question);

@@ -23,8 +23,6 @@ class Socks {
   #carried = new Set();
   /** The error of the stream that has closed last. */
   #failed;
-  /** What the function has thrown last. @type {{ reason: unknown } | undefined} */
-  #thrown;
 
   /** @param {import('node:stream').Duplex | Function} given a stream, or a function that gives one for each session */
   constructor(given) {
@@ -45,18 +43,29 @@ class Socks {
   }
 
   /**
-   * Gives a session its stream.
-   * @param {(message?: string) => void} refuse with the message of an error, or none if the only stream was used
-   * @param {() => number | null} attach gives the number of the addon's stream, or null if it is not wanted any more
+   * Resolves with the stream for a session, or with undefined if the only one was used. Rejects with what the function
+   * throws, or with the error of something else that it gives.
+   * @returns {Promise<any>}
    */
-  async open(refuse, attach) {
-    const sock = await this.#next(refuse);
-    if (sock === undefined) return;
-    const stream = attach();
-    if (stream === null) {
-      sock.destroy();
-      return;
+  async next() {
+    if (typeof this.#given !== 'function') {
+      if (this.#isUsed) return undefined;
+      this.#isUsed = true;
+      return this.#given;
     }
+    const sock = await this.#given();
+    checkDuplex(sock, 'sock()');
+    checkUnused(sock, 'sock()');
+    usedSocks.add(sock);
+    return sock;
+  }
+
+  /**
+   * Joins a stream to the addon's.
+   * @param {any} sock
+   * @param {number} stream of the addon
+   */
+  carry(sock, stream) {
     const state = joinStream(sock, stream);
     this.#carried.add(state);
     const over = () => {
@@ -67,31 +76,8 @@ class Socks {
     else sock.once('close', over);
   }
 
-  async #next(refuse) {
-    if (typeof this.#given !== 'function') {
-      if (!this.#isUsed) {
-        this.#isUsed = true;
-        return this.#given;
-      }
-      refuse();
-      return undefined;
-    }
-    try {
-      const sock = await this.#given();
-      checkDuplex(sock, 'sock()');
-      checkUnused(sock, 'sock()');
-      usedSocks.add(sock);
-      return sock;
-    } catch (reason) {
-      this.#thrown = { reason };
-      refuse(`it gave no stream: ${reason instanceof Error ? reason.message : String(reason)}`);
-      return undefined;
-    }
-  }
-
-  /** Adds to an error what the streams or the function know of its cause. @param {any} error */
+  /** Adds to the error of a disconnected session that of its stream. @param {any} error */
   explain(error) {
-    if (error.code === 'ERR_TUNNEL_SOCK' && this.#thrown !== undefined) error.cause = this.#thrown.reason;
     if (error.code !== 'ERR_SSH_DISCONNECTED') return;
     const failed = [...this.#carried].find((state) => state.error !== undefined)?.error ?? this.#failed;
     if (failed !== undefined) error.cause = failed;

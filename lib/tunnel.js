@@ -360,10 +360,7 @@ class SSHTunnel extends EventEmitter {
         this.#questions.inquire(this, number, payload);
         break;
       case Kind.Sock:
-        this.#socks?.open(
-          (message) => binding.refuseSock(this.#handle, number, message),
-          () => binding.attachSock(this.#handle, number),
-        );
+        this.#questions.giveStream(number, this.#socks);
         break;
       case Kind.Banner: {
         const { message, language, host, port } = payload;

@@ -263,13 +263,17 @@ test('a function that gives no stream is a typed error with its cause, which rec
     assert.match(error.message, /^options\.sock: it gave no stream: /);
     assert.ok(matches(error.cause), String(error.cause));
   }
-  let calls = 0;
+  const reasons = [];
   const late = async () => {
-    if (++calls < 3) throw thrown;
-    return dial();
+    if (reasons.length === 2) return dial();
+    reasons.push(new Error(`no route ${reasons.length}`));
+    throw reasons.at(-1);
   };
-  await makeTunnel(t, by(late).login, 1, { reconnect: { initial: true, initialDelay: 1 } }).promises.connect();
-  assert.equal(calls, 3);
+  const tunnel = makeTunnel(t, by(late).login, 1, { reconnect: { initial: true, initialDelay: 1 } });
+  const causes = [];
+  tunnel.on('reconnecting', ({ error }) => causes.push(error.cause));
+  await tunnel.promises.connect();
+  assert.deepEqual(causes, reasons);
 });
 
 test('a stream that a function gives too late is destroyed', async (t) => {

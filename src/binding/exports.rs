@@ -15,7 +15,6 @@ use crate::binding::options::given::CredentialsOption;
 use crate::binding::tunnel_object::TunnelObject;
 use crate::binding::types::enums::TunnelState;
 use crate::binding::types::{Dialed, EndpointOption, ForwardInfo};
-use crate::session::Error;
 
 /// Makes a link between the runtime and this environment; once for each time the module is loaded.
 /// Returns its number.
@@ -111,11 +110,11 @@ pub fn attach_sock(handle: u32, question: u32) -> Option<u32> {
     environment::find(handle).ok()?.attach_sock(question)
 }
 
-/// Answers a `Sock` with the message of an error, or with none if the only stream was used before.
+/// Answers a `Sock` with the message of an exception, or with none if the only stream was used before.
 #[napi(catch_unwind)]
 pub fn refuse_sock(handle: u32, question: u32, message: Option<String>) {
     if let Ok(object) = environment::find(handle) {
-        object.refuse_sock(question, &message.map_or(Error::SockUsed, Error::Sock));
+        object.observer().questions().refuse_stream(question, message);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::binding::types::stats::{Stats, milliseconds};
 use crate::binding::types::{Banner, ConnectionEnd, ConnectionInfo, ForwardInfo, HostKey, MaxRate};
 use crate::session::{
     self, Application, CredentialsFailure, CredentialsRequest, HostKeyInfo, LogSink,
-    PendingCredentials, Responses, Verdict,
+    PendingCredentials, Responses, SockStream, Verdict,
 };
 use crate::tunnel::{self, DIAL_FORWARD, Event, Observer, SessionStep};
 
@@ -118,11 +118,6 @@ impl Message {
     pub(crate) fn woken(waker: Arc<StreamWaker>) -> Self {
         let number = waker.stream().into();
         Self { waker: Some(waker), ..Self::new(0, Kind::Woken, number, Either13::A(())) }
-    }
-
-    /// A session needs a stream.
-    pub(crate) fn sock(handle: u32, question: u32) -> Self {
-        Self::new(handle, Kind::Sock, question.into(), Either13::A(()))
     }
 
     /// The outcome of a call.
@@ -348,6 +343,13 @@ impl Application for JsObserver {
         });
         self.send(Kind::Credentials, question.into(), Either13::L(request.into()));
         Box::pin(answer)
+    }
+
+    fn stream(&self, answer: oneshot::Sender<Result<SockStream, session::Error>>) {
+        if self.can_ask() {
+            let question = self.questions.ask_for_stream(answer);
+            self.send(Kind::Sock, question.into(), Either13::A(()));
+        }
     }
 
     fn banner(&self, banner: session::Banner) {

@@ -8,11 +8,17 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use crate::binding::lock;
-use crate::session::{CredentialsAnswer, CredentialsFailure, Responses, Thrown, Verdict};
+use crate::net::memory::End;
+use crate::session::{
+    CredentialsAnswer, CredentialsFailure, Error, Responses, SockStream, Thrown, Verdict,
+};
 use crate::tunnel::Answer;
 
 /// The answer to a question for credentials.
 type Credentials = Result<CredentialsAnswer, CredentialsFailure>;
+
+/// The answer to a question for a stream.
+type GivenStream = Result<SockStream, Error>;
 
 /// Questions that JavaScript has not answered. Of each, only the first answer counts.
 #[derive(Default)]
@@ -25,6 +31,7 @@ struct Open {
     keys: HashMap<u32, oneshot::Sender<Verdict>>,
     inquiries: HashMap<u32, oneshot::Sender<Responses>>,
     credentials: HashMap<u32, oneshot::Sender<Credentials>>,
+    streams: HashMap<u32, oneshot::Sender<GivenStream>>,
     /// By the connections' ids, until they are answered or the connection has ended.
     requests: HashMap<u64, Answer>,
 }
@@ -37,22 +44,33 @@ impl Open {
 }
 
 impl Questions {
+    /// Adds a question of one kind; returns its number.
+    fn ask<T>(
+        &self,
+        kind: fn(&mut Open) -> &mut HashMap<u32, oneshot::Sender<T>>,
+        answer: oneshot::Sender<T>,
+    ) -> u32 {
+        let mut open = lock(&self.0);
+        let number = open.next();
+        let asked = kind(&mut open);
+        asked.retain(|_, sender| !sender.is_closed());
+        asked.insert(number, answer);
+        number
+    }
+
     /// Adds a question about a host key; returns its number.
     pub(crate) fn ask_about_key(&self, answer: oneshot::Sender<Verdict>) -> u32 {
-        let mut open = lock(&self.0);
-        open.keys.retain(|_, sender| !sender.is_closed());
-        let number = open.next();
-        open.keys.insert(number, answer);
-        number
+        self.ask(|open| &mut open.keys, answer)
     }
 
     /// Adds a question with responses; returns its number.
     pub(crate) fn inquire(&self, answer: oneshot::Sender<Responses>) -> u32 {
-        let mut open = lock(&self.0);
-        open.inquiries.retain(|_, sender| !sender.is_closed());
-        let number = open.next();
-        open.inquiries.insert(number, answer);
-        number
+        self.ask(|open| &mut open.inquiries, answer)
+    }
+
+    /// Adds a question for a stream; returns its number.
+    pub(crate) fn ask_for_stream(&self, answer: oneshot::Sender<GivenStream>) -> u32 {
+        self.ask(|open| &mut open.streams, answer)
     }
 
     /// Adds a question about a connection.
@@ -96,6 +114,25 @@ impl Questions {
         let asked = lock(&self.0).credentials.remove(&question);
         if let Some(sender) = asked {
             let _ = sender.send(answer);
+        }
+    }
+
+    /// Answers a question for a stream with one, and returns the application's end; `None` if nothing waits
+    /// for it any more.
+    pub(crate) fn attach_stream(&self, question: u32) -> Option<End> {
+        let asked = lock(&self.0).streams.remove(&question)?;
+        let (ours, theirs) = SockStream::pair();
+        asked.send(Ok(ours)).is_ok().then_some(theirs)
+    }
+
+    /// Answers a question for a stream: the application threw, or has only the one that was used before.
+    pub(crate) fn refuse_stream(&self, question: u32, thrown: Option<String>) {
+        let asked = lock(&self.0).streams.remove(&question);
+        if let Some(sender) = asked {
+            let _ = sender.send(Err(match thrown {
+                Some(text) => Error::Sock(text).caused_by(Some(Thrown(question))),
+                None => Error::SockUsed,
+            }));
         }
     }
 
@@ -165,5 +202,34 @@ mod tests {
         drop(asked);
         assert_eq!(withdrawn.load(Ordering::SeqCst), number);
         questions.answer_credentials(number, Ok(CredentialsAnswer::Password(None)));
+    }
+
+    #[tokio::test]
+    async fn a_question_for_a_stream_has_one_answer() {
+        let questions = Questions::default();
+        let ask = || {
+            let (sender, answer) = oneshot::channel();
+            (questions.ask_for_stream(sender), answer)
+        };
+        let (number, answer) = ask();
+        assert!(questions.attach_stream(number).is_some());
+        assert!(questions.attach_stream(number).is_none());
+        assert!(matches!(answer.await, Ok(Ok(_))));
+
+        let (number, answer) = ask();
+        questions.refuse_stream(number, None);
+        assert!(matches!(answer.await, Ok(Err(Error::SockUsed))));
+
+        let (number, answer) = ask();
+        questions.refuse_stream(number, Some("no".into()));
+        let Ok(Err(error)) = answer.await else { panic!("refused") };
+        assert_eq!(
+            (error.code().as_ref(), error.thrown()),
+            ("ERR_TUNNEL_SOCK", Some(Thrown(number)))
+        );
+
+        let (number, answer) = ask();
+        drop(answer);
+        assert!(questions.attach_stream(number).is_none());
     }
 }

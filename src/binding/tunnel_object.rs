@@ -6,17 +6,14 @@ use crate::binding::arguments::Arguments;
 use crate::binding::calls::{Method, Replies, Reporting, begin};
 use crate::binding::environment::Link;
 use crate::binding::errors::Failure;
-use crate::binding::observer::{JsObserver, Message, Payload};
+use crate::binding::observer::{JsObserver, Payload};
 use crate::binding::streams;
-use crate::session::{self, Sock};
 use crate::tunnel::{Config, Endpoint, Settings, Tunnel};
 
 /// A tunnel with its observer and its replies. Dropping it drops the tunnel, which resets its connections.
 pub struct TunnelObject {
     tunnel: Tunnel,
     observer: Arc<JsObserver>,
-    /// The `sock` option: asks JavaScript for streams.
-    sock: Option<Arc<Sock>>,
     /// Apart from the object, so that a pending reply does not keep the tunnel.
     replies: Arc<Replies>,
 }
@@ -24,13 +21,7 @@ pub struct TunnelObject {
 impl TunnelObject {
     pub(crate) fn new(handle: u32, link: Arc<Link>, config: Config, settings: Settings) -> Self {
         let observer = Arc::new(JsObserver::new(handle, link.clone()));
-        let sock = config.target.sock().cloned();
-        if let Some(sock) = &sock {
-            let link = link.clone();
-            sock.set_ask(move |question| link.send(Message::sock(handle, question)));
-        }
         Self {
-            sock,
             tunnel: Tunnel::new(config, settings, observer.clone()),
             observer,
             replies: Arc::new(Replies::new(handle, link)),
@@ -48,13 +39,8 @@ impl TunnelObject {
     /// Returns the number of the stream that JavaScript joins its stream to; `None` if nothing waits for the
     /// answer to this question any more.
     pub(crate) fn attach_sock(&self, question: u32) -> Option<u32> {
-        let end = self.sock.as_ref()?.attach(question)?;
+        let end = self.observer.questions().attach_stream(question)?;
         Some(streams::insert(end, self.observer.link()))
-    }
-
-    /// Answers a question for a stream with an error.
-    pub(crate) fn refuse_sock(&self, question: u32, error: &session::Error) {
-        self.sock.iter().for_each(|sock| sock.refuse(question, error.clone()));
     }
 
     pub(crate) fn belongs_to(&self, link: &Arc<Link>) -> bool {

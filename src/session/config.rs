@@ -12,7 +12,6 @@ use crate::session::auth::credentials::Credentials;
 use crate::session::connect::happy_eyeballs::Dialing;
 use crate::session::connect::proxy::Proxy;
 use crate::session::connect::proxy_command::ProxyCommand;
-use crate::session::connect::sock::Sock;
 use crate::session::host_key::trust::Trust;
 
 /// An SSH server, how to connect to it, and how to authenticate.
@@ -47,15 +46,6 @@ pub struct Target {
 }
 
 impl Target {
-    /// Returns the application's stream, if the route begins with one.
-    pub fn sock(&self) -> Option<&Arc<Sock>> {
-        match &self.route {
-            Route::Sock(sock) => Some(sock),
-            Route::Jump(hop) => hop.sock(),
-            Route::Direct(_) | Route::Proxy(..) | Route::Command(_) => None,
-        }
-    }
-
     /// Returns the server at this host and port: this one, or a jump host on the route to it.
     pub(crate) fn server(self: &Arc<Self>, host: &str, port: u16) -> Option<Arc<Self>> {
         if self.host == host && self.port == port {
@@ -63,7 +53,7 @@ impl Target {
         }
         match &self.route {
             Route::Jump(hop) => hop.server(host, port),
-            Route::Direct(_) | Route::Proxy(..) | Route::Command(_) | Route::Sock(_) => None,
+            Route::Direct(_) | Route::Proxy(..) | Route::Command(_) | Route::Sock => None,
         }
     }
 
@@ -95,5 +85,5 @@ pub enum Route {
     /// Through the standard input and output of a program.
     Command(ProxyCommand),
     /// Through a stream of the application.
-    Sock(Arc<Sock>),
+    Sock,
 }

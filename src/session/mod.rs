@@ -31,7 +31,7 @@ pub use config::{Route, Target};
 pub use connect::happy_eyeballs::{Dialing, Family};
 pub use connect::proxy::{Proxy, ProxyLogin, ProxyProtocol};
 pub use connect::proxy_command::{ProxyCommand, Tokens};
-pub use connect::sock::Sock;
+pub use connect::sock::SockStream;
 pub use error::{CredentialsFailure, Error, LossReason, ProxyFault, ProxyRefusal, Thrown};
 pub use host_key::known_hosts::ReadError;
 pub use host_key::known_hosts_command::KnownHostsCommand;

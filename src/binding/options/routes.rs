@@ -1,7 +1,6 @@
 //! How the servers of a tunnel are reached.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
@@ -36,7 +35,7 @@ pub(crate) fn first(
     shell: String,
 ) -> Result<Route, Failure> {
     if server.sock {
-        return Ok(Route::Sock(Arc::default()));
+        return Ok(Route::Sock);
     }
     if let Some(proxy) = proxy {
         let proxy = Proxy::from(proxy);

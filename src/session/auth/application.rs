@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::session::auth::key_file::KeyFile;
-use crate::session::{CredentialsFailure, HostKeyInfo, Thrown};
+use crate::session::{CredentialsFailure, Error, HostKeyInfo, SockStream, Thrown};
 
 /// The application, from which a session gets answers while it connects. Its methods are called on the
 /// runtime's threads and must return at once.
@@ -20,6 +20,9 @@ pub trait Application: Send + Sync {
 
     /// Asks for credentials. Dropping the future withdraws the question.
     fn credentials(&self, request: CredentialsRequest) -> PendingCredentials;
+
+    /// Asks for a stream that leads to the server. Dropping `answer` gives none.
+    fn stream(&self, answer: oneshot::Sender<Result<SockStream, Error>>);
 
     /// Passes on a banner.
     fn banner(&self, banner: Banner);

@@ -27,7 +27,7 @@ use crate::session::host_key::verify::HostKeyDecision;
 use crate::session::{
     Application, Banner, CredentialsAnswer, CredentialsFailure, CredentialsQuestion,
     CredentialsRequest, Dialing, Error, GivenKeys, HostKeyInfo, HostKeyReason, HostKeyRefusal,
-    OfferedKey, Route, Strictness, Subject, Target, Trust,
+    OfferedKey, Route, SockStream, Strictness, Subject, Target, Trust,
 };
 
 /// Connects to the server and authenticates, within the target's `ready_timeout`.
@@ -157,9 +157,13 @@ impl Connector<'_> {
                 self.server_log().write(|| "starts the proxy command");
                 command.start(self.bridges.clone())
             }
-            Route::Sock(sock) => {
+            Route::Sock => {
                 self.server_log().write(|| "uses a stream of the application");
-                self.within("options.sock to give a stream", sock.connect()).await?
+                let (sender, answer) = oneshot::channel();
+                self.application.stream(sender);
+                let given = self.within("options.sock to give a stream", answer).await?;
+                let none = |_| Err(Error::Sock("it gave no stream".into()));
+                given.unwrap_or_else(none).map(SockStream::into_stream)
             }
             Route::Jump(hop) => {
                 let address = host_and_port(&hop.host, hop.port);

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::runtime;
 use crate::session::{
-    Application, Banner, Credentials, CredentialsRequest, Dialing, HostKeyInfo, Inquiry, LogSink,
-    PendingCredentials, Responses, Route, Trust, Verdict,
+    self, Application, Banner, Credentials, CredentialsRequest, Dialing, HostKeyInfo, Inquiry,
+    LogSink, PendingCredentials, Responses, Route, SockStream, Trust, Verdict,
 };
 use crate::tunnel::connection::meta::tests::pending;
 use crate::tunnel::connection::relay::tests::client;
@@ -46,6 +46,7 @@ impl Application for Ignore {
     fn credentials(&self, _: CredentialsRequest) -> PendingCredentials {
         Box::pin(std::future::pending())
     }
+    fn stream(&self, _: oneshot::Sender<Result<SockStream, session::Error>>) {}
     fn banner(&self, _: Banner) {}
 }
 
