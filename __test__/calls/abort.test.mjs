@@ -1,7 +1,7 @@
 // AbortSignals: what a call had begun is undone, and its peers see that.
 
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { after } from 'node:test';
 
 import { SSHTunnel } from '../../index.js';
@@ -113,19 +113,21 @@ test('an aborted forwardRemote is cancelled at the server', async (t) => {
   const scripted = await Ssh2Server.start();
   t.after(() => scripted.stop());
   const controller = new AbortController();
+  const requests = new EventEmitter();
   const answer = (accept, _reject, name) => {
     asked.push(name);
     if (name === 'cancel-tcpip-forward') accept();
-    if (name !== 'tcpip-forward') return;
-    controller.abort(REASON);
-    // The answer comes after the abort.
-    setImmediate(() => accept(4000));
+    else requests.emit(name, accept);
   };
+  const asking = once(requests, 'tcpip-forward');
   scripted.server.on('connection', (client) => client.on('request', answer));
   const { tunnel } = withoutForward(t, scripted.login);
   await tunnel.promises.connect();
-  const options = { forwardHost: 'h', forwardPort: 1, signal: controller.signal };
-  await assert.rejects(tunnel.promises.forwardRemote(options), ABORTED);
+  const aborted = tunnel.promises.forwardRemote({ forwardHost: 'h', forwardPort: 1, signal: controller.signal });
+  const [accept] = await asking;
+  controller.abort(REASON);
+  await assert.rejects(aborted, ABORTED);
+  accept(4000);
   while (!asked.includes('cancel-tcpip-forward')) await new Promise(setImmediate);
   assert.deepEqual(tunnel.forwards(), []);
 });
