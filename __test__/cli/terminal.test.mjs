@@ -15,7 +15,7 @@ import { Sshd } from '../helpers/sshd.mjs';
 
 const require = createRequire(import.meta.url);
 const { render } = require('../../lib/cli/output/renderer.js');
-const { Traffic } = require('../../lib/cli/output/traffic.js');
+const { Monitor } = require('../../lib/cli/monitor.js');
 const { amount, columns, cut, duration, pad, plain } = require('../../lib/cli/output/text.js');
 
 const server = await Sshd.start();
@@ -299,7 +299,7 @@ test('remote texts lose control characters and are cut to the width', () => {
 });
 
 test('the live view fits every terminal size', () => {
-  const traffic = new Traffic();
+  const monitor = new Monitor();
   const info = (connectionId) => ({
     connectionId,
     forwardId: 1,
@@ -311,16 +311,16 @@ test('the live view fits every terminal size', () => {
     bytesUp: connectionId * 1e6,
     bytesDown: 1,
   });
-  traffic.sample(
+  monitor.sample(
     Array.from({ length: 300 }, (_, at) => info(at + 1)),
     0,
   );
-  traffic.sample(
+  monitor.sample(
     Array.from({ length: 300 }, (_, at) => ({ ...info(at + 1), bytesUp: at * 2e6 })),
     2000,
   );
   for (let connectionId = 1; connectionId < 20; connectionId++) {
-    traffic.ended({
+    monitor.ended({
       connectionId,
       forwardId: 1,
       code: 'OK',
@@ -332,14 +332,15 @@ test('the live view fits every terminal size', () => {
       unconfirmedDown: 0,
     });
   }
-  const forwardings = Array.from({ length: 5 }, () => ({
+  monitor.destination = 'user@host';
+  monitor.forwardings = Array.from({ length: 5 }, () => ({
     name: `-L 127.0.0.1:1 -> ${'主'.repeat(60)}:2`,
     forwards: [{ forwardId: 1 }],
   }));
-  const picture = { title: 'sshtunnel user@host', closing: false, traffic, forwardings, messages: ['one', 'two'] };
+  for (const text of ['one', 'two']) monitor.message('INFO', text);
   for (const rows of [1, 2, 3, 5, 10, 24, 60]) {
     for (const width of [1, 10, 30, 79, 200]) {
-      const lines = render(picture, { rows, columns: width });
+      const lines = render(monitor, { rows, columns: width });
       assert.ok(lines.length <= rows, `${lines.length} of ${rows}`);
       for (const line of lines) {
         assert.ok(columns(line) <= width, `${columns(line)} of ${width}: ${line}`);
@@ -347,7 +348,7 @@ test('the live view fits every terminal size', () => {
       }
     }
   }
-  const text = render(picture, { rows: 40, columns: 120 }).join('\n');
+  const text = render(monitor, { rows: 40, columns: 120 }).join('\n');
   for (const part of ['forwarding', 'connection', 'ended', 'messages', '#300 ', '#19 OK, graceful', 'one\ntwo'])
     assert.ok(text.includes(part), part);
 });

@@ -62,6 +62,9 @@ const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
 
 const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no-view': 'noView' };
 
+/** Long options with the address of a service, `[host:]port`: the member of the services that each sets. */
+const SERVICES = {};
+
 /** The first word of the command line that runs a program; a host of this name is no program. */
 const RUN = 'run';
 /** Flags of `run`: what they set, and whether they have a value. */
@@ -81,6 +84,7 @@ const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
  * @property {boolean} [prints] whether the settings are printed, and nothing else is done
  * @property {string[]} identities the files of -i
  * @property {import('./child.js').Program} [program] what `run` runs
+ * @property {Record<string, { host: string, port: number }>} services where those that were asked for listen
  * @property {boolean} [help]
  * @property {boolean} [version]
  * @property {boolean} [json]
@@ -89,7 +93,7 @@ const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
 
 class Parser {
   /** @type {CommandLine} */
-  result = { lines: [], forwardings: [], identities: [] };
+  result = { lines: [], forwardings: [], identities: [], services: {} };
   #rest;
   #level;
   #jumps = 0;
@@ -154,6 +158,10 @@ class Parser {
     const [, flag, given] = /^([^=]*)(?:=(.*))?$/s.exec(argument);
     if (Object.hasOwn(RUN_FLAGS, flag)) {
       this.#runFlag(flag, given);
+      return;
+    }
+    if (Object.hasOwn(SERVICES, flag)) {
+      this.result.services[SERVICES[flag]] = serviceAddress(flag, given ?? this.#rest.shift());
       return;
     }
     const name = LONG[argument];
@@ -272,6 +280,14 @@ function forwarding(text, kind) {
 function stdio(text) {
   const { host, port } = forwardings().parseForwarding(text, 'dynamic')?.listen ?? {};
   if (!host || port === undefined) throw new UsageError(`Bad stdio forwarding specification '${text}'`);
+  return { host, port };
+}
+
+/** `[host:]port`; without a host, this machine only. */
+function serviceAddress(flag, text) {
+  const { host = '127.0.0.1', port } =
+    forwardings().parseForwarding(text ?? '', 'dynamic', { anyPort: true })?.listen ?? {};
+  if (!host || port === undefined) throw new UsageError(`${flag} requires [host:]port`);
   return { host, port };
 }
 

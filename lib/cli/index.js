@@ -3,19 +3,22 @@
 // The command `sshtunnel`.
 //
 //   arguments.js     the command line; help.js: its help
+//   subcommands.js   the first words that make it another command
 //   compile-cache.js compiled code, kept between runs
 //   settings.js      what the command line and the ssh_config files say; print.js: -G and -Q
 //   run.js           from the settings to the exit status
 //   auth/            connect.js: connects, and asks the user for what may help
 //   forwardings.js   -L, -D and -R; stdio.js: -W; child.js: run
 //   control/         -M and -O: server.js, client.js, lines.js
+//   monitor.js       what is known of the run at this moment; services/: what shows it to others, beside the tunnel
 //   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
-//   output/          messages.js: standard error; json-lines.js: --json; view.js: the live view, drawn by renderer.js from
-//                    traffic.js; event-log.js: events of the tunnel to all of these; text.js: text for terminals
+//   output/          messages.js: standard error; json-lines.js: --json; view.js: the live view, drawn by renderer.js;
+//                    event-log.js: events of the tunnel to all of these; text.js: text for terminals
 
 const { version } = require('../../package.json');
 const { UsageError, parseArguments } = require('./arguments.js');
 const { plain } = require('./output/text.js');
+const { subcommandOf } = require('./subcommands.js');
 
 // Modules that not every run needs are loaded where they are used: loading is most of the time that the command takes
 // to connect.
@@ -64,6 +67,11 @@ async function main(argv) {
   // The reader of standard error may exit first.
   process.stderr.on('error', () => {});
   try {
+    const subcommand = subcommandOf(argv);
+    if (subcommand !== undefined) {
+      process.exitCode = await subcommand();
+      return;
+    }
     const { line, settings, isParent } = prepare(argv);
     if (settings === undefined) {
       process.stdout.write(answer(line));

@@ -5,8 +5,10 @@ const { isDeepStrictEqual } = require('node:util');
 const { hasControl } = require('../validate/names.js');
 const { ConnectError, Connector } = require('./auth/connect.js');
 const { Terminal } = require('./auth/terminal.js');
+const { Monitor } = require('./monitor.js');
 const { Messages, openFailure, systemWords } = require('./output/messages.js');
 const { place, plain } = require('./output/text.js');
+const { Services } = require('./services/index.js');
 const { Signals } = require('./signals.js');
 const { FAILED } = require('./status.js');
 
@@ -45,13 +47,10 @@ class Run {
   /** Whether the live view is wanted where standard output is a terminal. */
   #mayShow;
   #view;
-  #traffic;
-  /** @type {import('./forwardings.js').Forwarding[]} */
-  #forwardings = [];
+  #monitor = new Monitor();
+  #services = new Services();
   /** The connection of -W. @type {import('./stdio.js').StdioRelay | undefined} */
   #relay;
-  /** What the view shows of the run. */
-  #picture;
   #tunnel;
   /** Called with the exit status. */
   #finish;
@@ -84,6 +83,7 @@ class Run {
       this.#json = new JsonLines((error) => this.#outputBroken(error));
     }
     this.#mayShow = !line.json && !line.noView && settings.program === undefined && settings.logLevel !== 'QUIET';
+    this.#messages.observer = (level, text) => this.#monitor.message(level, text);
   }
 
   /** @returns {Promise<number>} the exit status */
@@ -92,6 +92,8 @@ class Run {
       if (grave) this.#messages.info(`Warning: ${text}`);
       else this.#messages.debug(1, text);
     }
+    const context = { monitor: this.#monitor, messages: this.#messages, tunnel: () => this.#tunnel };
+    await this.#services.start(this.#settings.services, context);
     let server;
     try {
       server = await this.#connect();
@@ -146,15 +148,12 @@ class Run {
     const tunnel = this.#tunnel;
     const { Forwarding, permitOnly } = require('./forwardings.js');
     const { EventLog } = require('./output/event-log.js');
-    this.#forwardings = this.#settings.forwardings.map((value) => new Forwarding(value));
-    if (this.#mayShow && require('./output/view.js').canShow()) {
-      const { Traffic } = require('./output/traffic.js');
-      this.#traffic = new Traffic();
-    }
-    const title = `sshtunnel ${plain(server.username)}@${plain(place(server.host, server.port))}`;
-    this.#picture = { title, closing: false, traffic: this.#traffic, forwardings: this.#forwardings };
+    const monitor = this.#monitor;
+    monitor.destination = `${plain(server.username)}@${plain(place(server.host, server.port))}`;
+    monitor.forwardings = this.#settings.forwardings.map((value) => new Forwarding(value));
+    monitor.follow(tunnel);
     const finished = new Promise((resolve) => (this.#finish = resolve));
-    const log = new EventLog({ messages: this.#messages, json: this.#json, traffic: this.#traffic });
+    const log = new EventLog({ messages: this.#messages, json: this.#json, monitor });
     log.follow(tunnel, server);
     const { permittedTargets } = this.#settings;
     if (permittedTargets !== undefined) this.#opened = permitOnly(tunnel, permittedTargets, this.#messages);
@@ -174,8 +173,8 @@ class Run {
   /** Whether there is anything to wait for. */
   async #openForwardings() {
     let opened = 0;
-    for (const forwarding of this.#forwardings) {
-      if (this.#picture.closing) return true;
+    for (const forwarding of this.#monitor.forwardings) {
+      if (this.#monitor.closing) return true;
       if (await this.#open(forwarding)) {
         opened += 1;
         for (const forward of forwarding.forwards) this.#json?.listening(forward);
@@ -183,8 +182,8 @@ class Run {
         return false;
       }
     }
-    this.#messages.debug(1, `${opened} of ${this.#forwardings.length} forwardings are open.`);
-    return opened > 0 || this.#forwardings.length === 0;
+    this.#messages.debug(1, `${opened} of ${this.#monitor.forwardings.length} forwardings are open.`);
+    return opened > 0 || this.#monitor.forwardings.length === 0;
   }
 
   /** Opens a forwarding. @returns {Promise<boolean>} */
@@ -198,8 +197,9 @@ class Run {
   async #started() {
     const { localCommand } = this.#settings;
     if (localCommand !== undefined) await this.#runLocally(localCommand);
-    if (this.#picture.closing || !(await this.#serveControl())) return;
+    if (this.#monitor.closing || !(await this.#serveControl())) return;
     this.#background?.ready();
+    this.#services.ready();
     if (this.#settings.program === undefined) this.#show();
     else await this.#startProgram();
   }
@@ -211,14 +211,14 @@ class Run {
     try {
       const count = await child.prepare(this.#tunnel);
       this.#opened();
-      if (count === 0 && this.#forwardings.length === 0)
+      if (count === 0 && this.#monitor.forwardings.length === 0)
         throw new Error('run: there is no URL, no --env and no -L: nothing would lead through the tunnel');
     } catch (error) {
       this.#messages.error(`sshtunnel: ${error.message}`);
       this.#fail();
       return;
     }
-    if (this.#picture.closing) {
+    if (this.#monitor.closing) {
       // A signal has come before it.
       this.#status = FAILED;
       return;
@@ -285,9 +285,9 @@ class Run {
     const { Forwarding } = require('./forwardings.js');
     if (this.#findForwarding(value) !== undefined) return {};
     const forwarding = new Forwarding(value);
-    this.#forwardings.push(forwarding);
-    if (this.#picture.closing || !(await this.#open(forwarding))) {
-      this.#forwardings.splice(this.#forwardings.indexOf(forwarding), 1);
+    this.#monitor.forwardings.push(forwarding);
+    if (this.#monitor.closing || !(await this.#open(forwarding))) {
+      this.#monitor.forwardings.splice(this.#monitor.forwardings.indexOf(forwarding), 1);
       throw new Error('Port forwarding failed');
     }
     for (const forward of forwarding.forwards) this.#json?.listening(forward);
@@ -299,22 +299,23 @@ class Run {
   async #cancelForwarding(value) {
     const forwarding = this.#findForwarding(value);
     if (forwarding === undefined) throw new Error('port not found');
-    this.#forwardings.splice(this.#forwardings.indexOf(forwarding), 1);
+    this.#monitor.forwardings.splice(this.#monitor.forwardings.indexOf(forwarding), 1);
     await forwarding.close();
     return {};
   }
 
   #findForwarding({ kind, listen, connect }) {
-    return this.#forwardings.find(
+    return this.#monitor.forwardings.find(
       (it) => it.kind === kind && isDeepStrictEqual([it.listen, it.connect], [listen, connect]),
     );
   }
 
   #show() {
-    if (this.#traffic === undefined) return;
-    const { View } = require('./output/view.js');
-    this.#view = new View(this.#picture);
-    this.#view.start(this.#tunnel);
+    if (!this.#mayShow) return;
+    const { View, canShow } = require('./output/view.js');
+    if (!canShow()) return;
+    this.#view = new View(this.#monitor);
+    this.#view.start();
     this.#messages.show = (text) => this.#view.print(text);
     if (this.#terminal !== undefined) this.#terminal.screen = this.#view;
   }
@@ -326,7 +327,8 @@ class Run {
 
   /** The first signal: stops listening, and lets connections finish. */
   #close(name) {
-    this.#picture.closing = true;
+    this.#monitor.closing = true;
+    this.#services.closing();
     this.#signals.handler = (next) => this.#force(next);
     this.#json?.write('closing', { signal: name });
     this.#messages.verbose(`Closing, after ${name}.`);
@@ -352,10 +354,11 @@ class Run {
   /** The reader of the JSON lines has gone: closes, as after a signal. */
   #outputBroken(error) {
     this.#messages.error(`standard output: ${systemWords(error)}`);
-    if (this.#tunnel !== undefined && this.#picture !== undefined && !this.#picture.closing) this.#close('EPIPE');
+    if (this.#finish !== undefined && !this.#monitor.closing) this.#close('EPIPE');
   }
 
   #restore() {
+    this.#services.stop();
     this.#control?.close();
     this.#terminal?.restore();
     this.#view?.stop();

@@ -43,6 +43,7 @@ class Settings {
       .map((notice) => ({ text: noticeText(notice), grave: GRAVE.includes(notice.option) && !isLocked(notice) }));
     this.stdio = line.stdio;
     this.program = line.program;
+    this.services = line.services;
     if (this.forks) this.#checkBackground(line);
     this.forwardings = this.#forwardings(line);
   }

@@ -1,6 +1,6 @@
 'use strict';
 
-// Follows the events of a tunnel: as messages, as JSON lines, and in the traffic that the view shows.
+// Follows the events of a tunnel: as messages, as JSON lines, and in the monitor.
 
 const { connectionMembers, errorMembers } = require('./json-lines.js');
 const { connectFailure, lossMessage, openFailure } = require('./messages.js');
@@ -18,17 +18,17 @@ function losses({ droppedUp, droppedDown, unconfirmedDown }) {
 class EventLog {
   #messages;
   #json;
-  #traffic;
+  #monitor;
   #server;
 
   /**
    * @param {{ messages: import('./messages.js').Messages, json?: import('./json-lines.js').JsonLines,
-   *   traffic?: import('./traffic.js').Traffic }} outputs
+   *   monitor: import('../monitor.js').Monitor }} outputs
    */
-  constructor({ messages, json, traffic }) {
+  constructor({ messages, json, monitor }) {
     this.#messages = messages;
     this.#json = json;
-    this.#traffic = traffic;
+    this.#monitor = monitor;
   }
 
   /** @param {{ host: string, port: number, username: string }} server that the session is with */
@@ -40,28 +40,26 @@ class EventLog {
     tunnel.on('forwardError', (error, forwardId) => this.#failed('forwardError', error, error.message, { forwardId }));
     tunnel.on('error', (error) => {
       this.#failed('error', error, this.#sessionMessage(error));
-      this.#traffic?.setSession('lost');
+      this.#monitor.setSession('lost');
     });
     tunnel.on('close', () => this.#json?.write('close'));
     // Each connection costs the event loop something where somebody listens for it.
     if (this.#json !== undefined || this.#messages.shows('DEBUG1'))
       tunnel.on('connection', (info) => this.#opened(info));
-    if (this.#json !== undefined || this.#traffic !== undefined || this.#messages.shows('INFO')) {
-      tunnel.on('disconnected', (end) => this.#ended(end));
-    }
+    tunnel.on('disconnected', (end) => this.#ended(end));
   }
 
   ready() {
     const { host, port } = this.#server;
     this.#messages.debug(1, `Authenticated to ${host} port ${port}.`);
-    this.#traffic?.setSession('connected');
+    this.#monitor.setSession('connected');
     this.#json?.write('ready', { host, port });
   }
 
   #reconnecting({ attempt, delay, error }) {
     this.#messages.info(attempt === 1 ? lossMessage(error, this.#server) : connectFailure(error, this.#server));
     this.#messages.verbose(`Attempt ${attempt} to reconnect in ${delay} ms.`);
-    this.#traffic?.setSession(`reconnecting, attempt ${attempt},`);
+    this.#monitor.setSession('reconnecting', { attempt, delay });
     this.#json?.write('reconnecting', { attempt, delay, error: errorMembers(error) });
   }
 
@@ -85,7 +83,7 @@ class EventLog {
   }
 
   #ended(end) {
-    this.#traffic?.ended(end);
+    this.#monitor.ended(end);
     this.#json?.write('disconnected', end);
     const { connectionId, code, reason, closedBy, bytesUp, bytesDown, clean } = end;
     const failure = openFailure(end);

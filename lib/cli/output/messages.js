@@ -34,6 +34,9 @@ class Messages {
     this.#log = log;
   }
 
+  /** Called with each message that the level lets through. @type {((level: string, text: string) => void) | undefined} */
+  observer;
+
   /** How lines are shown to the user from now on. */
   set show(show) {
     this.#show = show;
@@ -71,7 +74,10 @@ class Messages {
 
   #print(level, text, write = this.#log ?? this.#show) {
     if (!this.shows(level)) return;
-    for (const line of text.split('\n')) write(plain(line));
+    for (const line of text.split('\n')) {
+      write(plain(line));
+      this.observer?.(level, plain(line));
+    }
   }
 }
 

@@ -20,20 +20,12 @@ const FOOTER = {
 };
 
 /**
- * @typedef {object} Picture
- * @property {string} title the server
- * @property {boolean} closing
- * @property {import('./traffic.js').Traffic} traffic
- * @property {import('../forwardings.js').Forwarding[]} forwardings
- * @property {string[]} messages the latest last
- */
-
-/**
- * @param {Picture} picture
+ * @param {import('../monitor.js').Monitor} monitor
  * @param {{ rows: number, columns: number }} size
  * @returns {string[]} no more than `rows` lines, none wider than `columns`
  */
-function render({ title, closing, traffic, forwardings, messages }, { rows, columns }, now = performance.now()) {
+function render(monitor, { rows, columns }, now = Date.now()) {
+  const { destination, closing, session, forwardings, messages } = monitor;
   let left = Math.max(0, rows - 2);
   const section = (heading, lines, max = lines.length) => {
     // A blank line, the heading, and at least one line below it.
@@ -47,18 +39,22 @@ function render({ title, closing, traffic, forwardings, messages }, { rows, colu
   // In the order of importance, which is not that of the screen.
   const top = section(
     row('forwarding', ['open', COUNT], ['ended', COUNT], ...amounts),
-    forwardings.map((forwarding) => forwardingRow(row, forwarding, traffic)),
+    forwardings.map((forwarding) => forwardingRow(row, forwarding, monitor)),
   );
-  const notes = section('messages', messages.slice(-MAX_MESSAGES));
+  const notes = section(
+    'messages',
+    messages.slice(-MAX_MESSAGES).map(({ text }) => text),
+  );
   const ends = section(
     row('ended', ...amounts.slice(0, 2), ['lost up', AMOUNT], ['lost down', AMOUNT]),
-    traffic.ends.slice(0, MAX_ENDS).map((end) => endRow(row, end)),
+    monitor.ends.slice(0, MAX_ENDS).map((end) => endRow(row, end)),
   );
   const open = section(
     row('connection', ...amounts),
-    traffic.connections.slice(0, rows).map((connection) => connectionRow(row, connection)),
+    monitor.connections.slice(0, rows).map((connection) => connectionRow(row, connection)),
   );
-  const header = `${title}  ${traffic.session} ${duration(now - traffic.since)}`;
+  const attempt = session.attempt === undefined ? '' : `, attempt ${session.attempt},`;
+  const header = `sshtunnel ${destination}  ${session.state}${attempt} ${duration(now - session.since)}`;
   return [header, ...top, ...open, ...ends, ...notes, FOOTER[closing]].slice(0, rows).map((text) => cut(text, columns));
 }
 
@@ -75,14 +71,9 @@ function line(width, name, ...cells) {
 const bytes = (count) => [amount(count), AMOUNT];
 const rates = ({ upRate, downRate }) => [bytes(Math.round(upRate)), bytes(Math.round(downRate))];
 
-function forwardingRow(row, { name, forwards }, traffic) {
-  const total = { open: 0, ended: 0, up: 0, down: 0, upRate: 0, downRate: 0 };
-  for (const { forwardId } of forwards) {
-    const { open, ended, flow } = traffic.forward(forwardId);
-    total.open += open;
-    total.ended += ended;
-    for (const member of ['up', 'down', 'upRate', 'downRate']) total[member] += flow[member];
-  }
+function forwardingRow(row, forwarding, monitor) {
+  const { name, forwards } = forwarding;
+  const total = monitor.total(forwarding);
   const shown = forwards.length > 0 ? plain(name) : `${plain(name)} (failed)`;
   return row(
     shown,

@@ -22,24 +22,21 @@ const BEGIN = '\x1b[?2026h\x1b[H';
 const END = '\x1b[J\x1b[?2026l';
 
 class View {
-  #picture;
+  #monitor;
   #output = process.stdout;
-  #messages = [];
   #kept = [];
-  #tunnel;
   #timer;
   #shown = '';
   #depth = 0;
   #active = false;
 
-  /** @param {Omit<import('./renderer.js').Picture, 'messages'>} picture its members may change */
-  constructor(picture) {
-    this.#picture = picture;
+  /** @param {import('../monitor.js').Monitor} monitor */
+  constructor(monitor) {
+    this.#monitor = monitor;
   }
 
-  /** Begins to draw. @param {import('../../../index.js').SSHTunnel} tunnel */
-  start(tunnel) {
-    this.#tunnel = tunnel;
+  /** Begins to draw. */
+  start() {
     this.#active = true;
     this.#output.on('resize', this.#redraw);
     process.on('SIGTSTP', this.#suspend);
@@ -77,17 +74,14 @@ class View {
 
   /** Shows a message, and keeps it; where standard error is no terminal, it is written there at once. */
   print(line) {
-    this.#messages = [...this.#messages.slice(-9), line];
     if (process.stderr.isTTY) this.#kept = [...this.#kept, line].slice(-MAX_MESSAGES);
     else process.stderr.write(`${line}\n`);
   }
 
   async #poll() {
     const before = performance.now();
-    // A promise: a callback would wait for that of close().
-    const infos = await this.#tunnel.promises.connections();
+    await this.#monitor.refresh();
     if (!this.#active) return;
-    this.#picture.traffic.sample(infos);
     this.#draw();
     const took = performance.now() - before;
     this.#timer = setTimeout(() => this.#poll(), Math.max(MIN_PERIOD, took * SHARE));
@@ -98,7 +92,7 @@ class View {
     // A terminal of unknown size reports none.
     const [rows, columns] = [this.#output.rows || 24, this.#output.columns || 80];
     // A character in the last column would make some terminals begin the next line.
-    const lines = render({ ...this.#picture, messages: this.#messages }, { rows, columns: columns - 1 });
+    const lines = render(this.#monitor, { rows, columns: columns - 1 });
     const shown = lines.map((line) => `${line}\x1b[K`).join('\n');
     if (shown === this.#shown) return;
     this.#shown = shown;

@@ -1,0 +1,54 @@
+'use strict';
+
+// What runs beside the tunnel: each service is a module that gets the run's context, and is loaded only if it is wanted.
+
+/**
+ * @typedef {object} Context
+ * @property {import('../monitor.js').Monitor} monitor
+ * @property {import('../output/messages.js').Messages} messages
+ * @property {() => import('../../../index.js').SSHTunnel | undefined} tunnel the tunnel, once there is one
+ */
+
+/**
+ * A service that runs.
+ * @typedef {object} Service
+ * @property {() => void} [ready] everything listens
+ * @property {() => void} [closing] the command begins to end
+ * @property {() => void} [stop] ends the service, at once; it may be called more than once
+ */
+
+/**
+ * By the member of the command line that asks for it.
+ * @type {Record<string, () => { start(address: { host: string, port: number }, context: Context): Promise<Service> }>}
+ */
+const SERVICES = {};
+
+class Services {
+  /** @type {Service[]} */
+  #running = [];
+
+  /**
+   * Starts all that the command line asks for.
+   * @param {Record<string, { host: string, port: number }>} wanted
+   * @param {Context} context
+   */
+  async start(wanted, context) {
+    for (const [name, address] of Object.entries(wanted)) {
+      this.#running.push(await SERVICES[name]().start(address, context));
+    }
+  }
+
+  ready() {
+    for (const service of this.#running) service.ready?.();
+  }
+
+  closing() {
+    for (const service of this.#running) service.closing?.();
+  }
+
+  stop() {
+    for (const service of this.#running) service.stop?.();
+  }
+}
+
+module.exports = { Services };
