@@ -3,7 +3,7 @@
 // What is known of a running command at this moment: its session, forwards and connections, their rates, the last ends
 // and messages. The view, the web page, the health checks and the supervisor show it, and act through it.
 
-const { plain } = require('./output/text.js');
+const { place, plain } = require('./output/text.js');
 
 /** Ends and messages that are remembered. */
 const MAX_ENDS = 100;
@@ -12,6 +12,9 @@ const MAX_MESSAGES = 100;
 const SPAN = 1000;
 /** Milliseconds for which the connections that were asked for are still those that exist. */
 const FRESH = 200;
+
+/** Codes of ends of connections that had been opened; with another one, the target was not reached. */
+const OPENED = ['OK', 'ECONNABORTED', 'ECONNRESET', 'ETIMEDOUT', 'ERR_SSH_CHANNEL_CLOSED', 'ERR_SSH_DISCONNECTED'];
 
 /**
  * The session: `connecting` before the first one, `connected`, `reconnecting` after one was lost, `lost` when none follows.
@@ -25,6 +28,17 @@ const FRESH = 200;
 /**
  * A message for the user; the same one in succession counts once.
  * @typedef {{ time: number, level: string, text: string, count: number }} Message
+ */
+
+/**
+ * The end of a connection: a report, when it came, the forwarding as `-L 127.0.0.1:8080 -> db:80` while there is one, and
+ * the target, if it was seen.
+ * @typedef {import('../../index.js').ConnectionEnd & { time: number, forwarding?: string, target?: string }} End
+ */
+
+/**
+ * A connection that exists, and when it was first seen, in milliseconds since 1970.
+ * @typedef {{ info: import('../../index.js').Connection, flow: Flow, since: number }} Entry
  */
 
 /** Bytes in both directions, and their rates in bytes per second. */
@@ -61,21 +75,27 @@ class Monitor {
   session = { state: 'connecting', since: Date.now() };
   /** @type {import('./forwardings.js').Forwarding[]} */
   forwardings = [];
-  /** The last ends, the latest first. */
+  /** The last ends, the latest first. @type {End[]} */
   ends = [];
-  /** The connections that exist, the busiest first. @type {{ info: import('../../index.js').Connection, flow: Flow }[]} */
+  /** The connections that exist, the busiest first. @type {Entry[]} */
   connections = [];
   /** The latest last. @type {Message[]} */
   messages = [];
-  /** Connections that have ended, those of them with bytes that were not delivered, and these bytes. */
-  totals = { ended: 0, cut: 0, lost: 0 };
+  /**
+   * Connections that have ended; those of them that did not reach their target; that were cut, which is to say reset, or
+   * ended with bytes that were not delivered; and these bytes.
+   */
+  totals = { ended: 0, failed: 0, cut: 0, lost: 0 };
+  /** Milliseconds with a session, before the present one. */
+  #upBefore = 0;
   #tunnel;
   #sampled = -Infinity;
   /** @type {Promise<void> | undefined} */
   #sampling;
   /** By the number of a forward. @type {Map<number, { open: number, ended: number, flow: Flow, past: { up: number, down: number } }>} */
   #forwards = new Map();
-  #flows = new Map();
+  /** By the number of a connection. @type {Map<number, Entry>} */
+  #entries = new Map();
 
   /** Watches a tunnel. @param {import('../../index.js').SSHTunnel} tunnel */
   follow(tunnel) {
@@ -88,7 +108,14 @@ class Monitor {
    */
   setSession(state, { attempt, delay } = {}) {
     const since = Date.now();
+    this.#upBefore = this.upTime(since);
     this.session = { state, since, attempt, nextAttempt: delay === undefined ? undefined : since + delay };
+  }
+
+  /** The milliseconds for which there was a session. */
+  upTime(now = Date.now()) {
+    const { state, since } = this.session;
+    return this.#upBefore + (state === 'connected' ? now - since : 0);
   }
 
   /** Remembers a message. */
@@ -139,8 +166,16 @@ class Monitor {
     const lost = end.droppedUp + end.droppedDown + end.unconfirmedDown;
     this.totals.ended += 1;
     this.totals.lost += lost;
-    if (!end.clean) this.totals.cut += 1;
-    this.ends.unshift({ ...end, time: Date.now() });
+    if (!OPENED.includes(end.code)) this.totals.failed += 1;
+    else if (end.closedBy === 'reset' || lost > 0) this.totals.cut += 1;
+    const forwarding = this.forwardingOf(end.forwardId)?.name;
+    const target = targetOf(this.#entries.get(end.connectionId)?.info);
+    this.ends.unshift({
+      ...end,
+      time: Date.now(),
+      forwarding: forwarding && plain(forwarding),
+      target: target && plain(target),
+    });
     this.ends.length = Math.min(this.ends.length, MAX_ENDS);
   }
 
@@ -163,16 +198,17 @@ class Monitor {
   /** Takes the connections that exist at this moment. */
   sample(infos, now = performance.now()) {
     this.#sampled = now;
-    const before = this.#flows;
-    this.#flows = new Map();
+    const before = this.#entries;
+    this.#entries = new Map();
     const sums = new Map();
     this.connections = infos.map((info) => {
-      const flow = before.get(info.connectionId) ?? new Flow(now);
+      const { flow, since } = before.get(info.connectionId) ?? { flow: new Flow(now), since: Date.now() };
       flow.set(info.bytesUp, info.bytesDown, now);
-      this.#flows.set(info.connectionId, flow);
+      const entry = { info, flow, since };
+      this.#entries.set(info.connectionId, entry);
       const sum = sums.get(info.forwardId) ?? { open: 0, up: 0, down: 0 };
       sums.set(info.forwardId, { open: sum.open + 1, up: sum.up + info.bytesUp, down: sum.down + info.bytesDown });
-      return { info, flow };
+      return entry;
     });
     const rate = ({ flow }) => flow.upRate + flow.downRate;
     this.connections.sort((a, b) => rate(b) - rate(a) || a.info.connectionId - b.info.connectionId);
@@ -198,22 +234,24 @@ class Monitor {
     return this.connections.find(({ info }) => info.connectionId === connectionId)?.info;
   }
 
-  /** Everything as a JSON object, as of the last refresh(). docs/control.md describes it. */
+  /** Everything as a JSON object of its own, as of the last refresh(). docs/control.md describes it. */
   snapshot() {
     return {
       destination: this.destination,
       pid: process.pid,
       closing: this.closing,
       session: this.session,
+      upTime: this.upTime(),
       forwardings: this.forwardings.map((forwarding) => ({
         kind: forwarding.kind,
+        name: plain(forwarding.name),
         from: plain(forwarding.from),
         to: plain(forwarding.to),
         failed: forwarding.forwards.length === 0,
         forwardIds: forwarding.forwards.map(({ forwardId }) => forwardId),
         ...this.total(forwarding),
       })),
-      connections: this.connections.map(({ info, flow: { up, down, upRate, downRate } }) => {
+      connections: this.connections.map(({ info, since, flow: { up, down, upRate, downRate } }) => {
         const { connectionId, forwardId, state, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath } =
           info;
         const members = {
@@ -226,13 +264,18 @@ class Monitor {
           forwardPort,
           forwardPath,
         };
-        return { ...members, up, down, upRate, downRate };
+        return { ...members, since, up, down, upRate, downRate };
       }),
-      ends: this.ends,
-      messages: this.messages,
-      totals: this.totals,
+      ends: [...this.ends],
+      messages: this.messages.map((message) => ({ ...message })),
+      totals: { ...this.totals },
     };
   }
+}
+
+/** The target of a connection, if it has one yet. @param {import('../../index.js').ConnectionInfo} [info] */
+function targetOf({ forwardHost, forwardPort, forwardPath } = /** @type {any} */ ({})) {
+  return forwardPath ?? (forwardHost && place(forwardHost, forwardPort));
 }
 
 module.exports = { Monitor };
