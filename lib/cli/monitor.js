@@ -31,9 +31,10 @@ const OPENED = ['OK', 'ECONNABORTED', 'ECONNRESET', 'ETIMEDOUT', 'ERR_SSH_CHANNE
  */
 
 /**
- * The end of a connection: a report, when it came, the forwarding as `-L 127.0.0.1:8080 -> db:80` while there is one, and
- * the target, if it was seen.
- * @typedef {import('../../index.js').ConnectionEnd & { time: number, forwarding?: string, target?: string }} End
+ * The end of a connection: a report, when it came, which of the totals counts it, the forwarding as
+ * `-L 127.0.0.1:8080 -> db:80` while there is one, and the target, if it was seen.
+ * @typedef {import('../../index.js').ConnectionEnd & { time: number, outcome: 'ok' | 'failed' | 'cut', forwarding?: string,
+ *   target?: string }} End
  */
 
 /**
@@ -69,6 +70,8 @@ class Flow {
 class Monitor {
   /** What the command connects to, as `user@host:port`. */
   destination = '';
+  /** The URL of the web page, with its token: for the user at the terminal, and no part of a snapshot. @type {string | undefined} */
+  page;
   /** Whether the command ends: no connection is accepted any more. */
   closing = false;
   /** @type {SessionState} */
@@ -100,6 +103,10 @@ class Monitor {
   /** Watches a tunnel. @param {import('../../index.js').SSHTunnel} tunnel */
   follow(tunnel) {
     this.#tunnel = tunnel;
+    tunnel.once('close', () => {
+      this.#tunnel = undefined;
+      this.sample([]);
+    });
   }
 
   /**
@@ -166,13 +173,14 @@ class Monitor {
     const lost = end.droppedUp + end.droppedDown + end.unconfirmedDown;
     this.totals.ended += 1;
     this.totals.lost += lost;
-    if (!OPENED.includes(end.code)) this.totals.failed += 1;
-    else if (end.closedBy === 'reset' || lost > 0) this.totals.cut += 1;
+    const outcome = outcomeOf(end, lost);
+    if (outcome !== 'ok') this.totals[outcome] += 1;
     const forwarding = this.forwardingOf(end.forwardId)?.name;
     const target = targetOf(this.#entries.get(end.connectionId)?.info);
     this.ends.unshift({
       ...end,
       time: Date.now(),
+      outcome,
       forwarding: forwarding && plain(forwarding),
       target: target && plain(target),
     });
@@ -271,6 +279,17 @@ class Monitor {
       totals: { ...this.totals },
     };
   }
+}
+
+/**
+ * Which of the totals counts the end of a connection.
+ * @param {import('../../index.js').ConnectionEnd} end
+ * @param {number} lost the bytes that were not delivered
+ * @returns {End['outcome']}
+ */
+function outcomeOf({ code, closedBy }, lost) {
+  if (!OPENED.includes(code)) return 'failed';
+  return closedBy === 'reset' || lost > 0 ? 'cut' : 'ok';
 }
 
 /** The target of a connection, if it has one yet. @param {import('../../index.js').ConnectionInfo} [info] */

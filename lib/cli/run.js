@@ -92,7 +92,7 @@ class Run {
       if (grave) this.#messages.info(`Warning: ${text}`);
       else this.#messages.debug(1, text);
     }
-    const context = { monitor: this.#monitor, messages: this.#messages, tunnel: () => this.#tunnel };
+    const context = { monitor: this.#monitor, messages: this.#messages, tunnel: () => this.#tunnel, json: this.#json };
     await this.#services.start(this.#settings.services, context);
     let server;
     try {
@@ -110,6 +110,7 @@ class Run {
     let server;
     const connecting = connector.run((tunnel, { host, port, username }) => {
       server = { host, port, username };
+      this.#monitor.destination = `${plain(username)}@${plain(place(host, port))}`;
       tunnel.on('banner', (message, language, from) => this.#json?.write('banner', { ...from, message, language }));
       if (this.#settings.stdio === undefined) return;
       const { StdioRelay } = require('./stdio.js');
@@ -117,6 +118,7 @@ class Run {
     });
     this.#prepare();
     this.#tunnel = await connecting;
+    this.#monitor.follow(this.#tunnel);
     return server;
   }
 
@@ -131,6 +133,7 @@ class Run {
   }
 
   async #relayStdio() {
+    this.#monitor.setSession('connected');
     // The connection reports what is lost; there is no other one.
     this.#tunnel.on('error', (error) => this.#messages.debug(1, error.message));
     try {
@@ -149,9 +152,7 @@ class Run {
     const { Forwarding, permitOnly } = require('./forwardings.js');
     const { EventLog } = require('./output/event-log.js');
     const monitor = this.#monitor;
-    monitor.destination = `${plain(server.username)}@${plain(place(server.host, server.port))}`;
     monitor.forwardings = this.#settings.forwardings.map((value) => new Forwarding(value));
-    monitor.follow(tunnel);
     const finished = new Promise((resolve) => (this.#finish = resolve));
     const log = new EventLog({ messages: this.#messages, json: this.#json, monitor });
     log.follow(tunnel, server);

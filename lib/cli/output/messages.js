@@ -72,11 +72,16 @@ class Messages {
     this.#print('INFO', text, this.#show);
   }
 
-  #print(level, text, write = this.#log ?? this.#show) {
+  /** A message with a secret in it: the observer does not get it. */
+  secret(text) {
+    this.#print('INFO', text, undefined, null);
+  }
+
+  #print(level, text, write = this.#log ?? this.#show, observer = this.observer) {
     if (!this.shows(level)) return;
     for (const line of text.split('\n')) {
       write(plain(line));
-      this.observer?.(level, plain(line));
+      observer?.(level, plain(line));
     }
   }
 }

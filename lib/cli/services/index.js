@@ -7,6 +7,7 @@
  * @property {import('../monitor.js').Monitor} monitor
  * @property {import('../output/messages.js').Messages} messages
  * @property {() => import('../../../index.js').SSHTunnel | undefined} tunnel the tunnel, once there is one
+ * @property {import('../output/json-lines.js').JsonLines} [json] with --json
  */
 
 /**
