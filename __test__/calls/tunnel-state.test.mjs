@@ -75,16 +75,26 @@ test('a tunnel whose connect() is aborted is idle', async (t) => {
 test('a tunnel that restores its session is reconnecting', async (t) => {
   const restarted = await Sshd.start();
   t.after(() => restarted.stop());
+  // Longer than anything may take that comes between the event and its listener.
+  const { tunnel } = withoutForward(t, restarted.login, { reconnect: { initialDelay: 60_000 } });
+  await tunnel.promises.connect();
+  const lost = once(tunnel, 'reconnecting');
+  restarted.killSessions();
+  await lost;
+  assert.equal(tunnel.state, 'reconnecting');
+  await tunnel.promises.shutdown();
+});
+
+test('a tunnel whose session is restored is ready', async (t) => {
+  const restarted = await Sshd.start();
+  t.after(() => restarted.stop());
   const { tunnel } = withoutForward(t, restarted.login, { reconnect: { initialDelay: 50 } });
   const seen = states(tunnel);
   await tunnel.promises.connect();
-  const [lost, restored] = [once(tunnel, 'reconnecting'), new Promise((resolve) => tunnel.once('ready', resolve))];
+  const restored = new Promise((resolve) => tunnel.once('ready', resolve));
   restarted.killSessions();
-  await lost;
   await restored;
-  assert.equal(tunnel.state, 'ready');
   assert.deepEqual(seen.at(-1), ['ready', 'ready']);
-  assert.equal(seen.find(([event]) => event === 'reconnecting')[1], 'reconnecting');
 });
 
 test('a tunnel whose session is lost for good is closed', async (t) => {
