@@ -8,14 +8,17 @@ import { ROOT, mustRun, setup } from '../../scripts/setup.mjs';
 
 const BENCH = join(ROOT, 'bench');
 
+const LIBRARIES = ['libsshtunnel_native.so', 'libsshtunnel_native.dylib'];
+
 /** Whether the addon is the release build: figures of another one would say nothing. */
 function released() {
-  const folder = join(ROOT, 'target', 'release');
-  const library = ['libsshtunnel_native.so', 'libsshtunnel_native.dylib']
-    .map((name) => join(folder, name))
-    .find(existsSync);
   const [addon] = readdirSync(ROOT).filter((name) => name.endsWith('.node'));
-  return library !== undefined && statSync(library).size === statSync(join(ROOT, addon)).size;
+  const { size } = statSync(join(ROOT, addon));
+  // A build for a named target, as `npm run build` makes on Linux, has a folder of its own.
+  const target = join(ROOT, 'target');
+  return [target, ...readdirSync(target).map((name) => join(target, name))]
+    .flatMap((folder) => LIBRARIES.map((name) => join(folder, 'release', name)))
+    .some((library) => existsSync(library) && statSync(library).size === size);
 }
 
 /** @param options.npm whether peers from npm take part; @param options.release whether speed counts */
