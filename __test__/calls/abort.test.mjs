@@ -76,8 +76,7 @@ test('who else waits for the session gets it', async (t) => {
   const forwarded = tunnel.promises.forwardLocal({ forwardHost: 'h', forwardPort: 1, signal: controller.signal });
   const connected = tunnel.promises.connect();
   controller.abort(REASON);
-  await assert.rejects(aborted, ABORTED);
-  await assert.rejects(forwarded, ABORTED);
+  await Promise.all([assert.rejects(aborted, ABORTED), assert.rejects(forwarded, ABORTED)]);
   await connected;
   assert.deepEqual(tunnel.forwards(), []);
 });
