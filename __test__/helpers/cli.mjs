@@ -12,7 +12,12 @@ import { ROOT } from './process.mjs';
 
 const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
 /** Without it, compiled code would be kept in the home folder of the user who runs the tests. */
-const NO_CACHE = { NODE_DISABLE_COMPILE_CACHE: '1' };
+export const NO_CACHE = { NODE_DISABLE_COMPILE_CACHE: '1' };
+
+/** The command line of the command for a shell. */
+export function shellLine(args) {
+  return [process.execPath, COMMAND, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+}
 
 /** A target for the test: an echo, unless it is given another behavior. */
 export async function echo(t, behavior = behaviors.echo()) {
@@ -153,12 +158,13 @@ export class AtTerminal extends OutputProcess {
    * @param after a command for the shell that comes when it is over, with its status in $?
    */
   static start(t, args, { rows = 24, columns = 80, after = 'echo "status $?"', behind = false } = {}) {
-    const words = [process.execPath, COMMAND, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+    const words = shellLine(args);
     // Ctrl-C reaches every process at the terminal: the shell must continue.
     const line = `trap : INT; stty rows ${rows} cols ${columns}; ${behind ? `set -m; ${words} & wait; kill $!; wait $!` : words}; ${after}`;
     const options = {
       cwd: ROOT,
-      env: { ...process.env, ...NO_CACHE, TERM: 'xterm', SHELL: '/bin/sh' },
+      // Without colors, text is in one piece.
+      env: { ...process.env, ...NO_CACHE, TERM: 'xterm', SHELL: '/bin/sh', NO_COLOR: '1', FORCE_COLOR: undefined },
       stdio: ['pipe', 'pipe', 'pipe'],
     };
     return new AtTerminal(t, spawn('script', ['-qfec', line, '/dev/null'], options));

@@ -12,8 +12,9 @@
 //   control/         -M and -O: server.js, client.js, lines.js
 //   monitor.js       what is known of the run at this moment; services/: what shows it to others, beside the tunnel
 //   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
-//   output/          messages.js: standard error; json-lines.js: --json; view.js: the live view, drawn by renderer.js;
-//                    event-log.js: events of the tunnel to all of these; text.js: text for terminals
+//   output/          messages.js: standard error; json-lines.js: --json; event-log.js: events of the tunnel to all of these;
+//                    summary.js: the last line; text.js: text for terminals
+//   view/            view.js: the live view
 
 const { version } = require('../../package.json');
 const { UsageError, parseArguments } = require('./arguments.js');

@@ -138,10 +138,10 @@ class Monitor {
   }
 
   /** The connections of a forward. */
-  forward(forwardId) {
+  forward(forwardId, now = performance.now()) {
     let forward = this.#forwards.get(forwardId);
     if (forward === undefined) {
-      forward = { open: 0, ended: 0, flow: new Flow(performance.now()), past: { up: 0, down: 0 } };
+      forward = { open: 0, ended: 0, flow: new Flow(now), past: { up: 0, down: 0 } };
       this.#forwards.set(forwardId, forward);
     }
     return forward;
@@ -220,7 +220,7 @@ class Monitor {
     });
     const rate = ({ flow }) => flow.upRate + flow.downRate;
     this.connections.sort((a, b) => rate(b) - rate(a) || a.info.connectionId - b.info.connectionId);
-    for (const forwardId of sums.keys()) this.forward(forwardId);
+    for (const forwardId of sums.keys()) this.forward(forwardId, now);
     for (const [forwardId, forward] of this.#forwards) {
       const { open, up, down } = sums.get(forwardId) ?? { open: 0, up: 0, down: 0 };
       forward.open = open;

@@ -167,6 +167,7 @@ class Run {
     else await this.#started();
     const status = await finished;
     this.#view?.stop();
+    this.#summarize();
     // The program goes on without its session.
     return this.#programStatus ?? status;
   }
@@ -313,12 +314,20 @@ class Run {
 
   #show() {
     if (!this.#mayShow) return;
-    const { View, canShow } = require('./output/view.js');
+    const { View, canShow } = require('./view/view.js');
     if (!canShow()) return;
     this.#view = new View(this.#monitor);
     this.#view.start();
     this.#messages.show = (text) => this.#view.print(text);
     if (this.#terminal !== undefined) this.#terminal.screen = this.#view;
+  }
+
+  /** What has become of the connections, for people who have watched them. */
+  #summarize() {
+    const { summary } = require('./output/summary.js');
+    const text = summary(this.#monitor.totals, this.#monitor.upTime());
+    if (this.#view === undefined) this.#messages.verbose(text);
+    else this.#messages.info(text);
   }
 
   #fail() {

@@ -24,6 +24,16 @@ function interrupt() {
   else process.kill(process.pid, 'SIGINT');
 }
 
+/**
+ * Does what a key does that makes a signal, where the terminal makes none: it is for this process and those that were started
+ * with it.
+ * @param {string} name
+ */
+function signalGroup(name) {
+  if (!isWindows()) process.kill(0, name);
+  else if (name === 'SIGINT') interrupt();
+}
+
 class Signals {
   #handler;
   #restore;
@@ -54,4 +64,4 @@ class Signals {
   }
 }
 
-module.exports = { Signals, interrupt };
+module.exports = { Signals, interrupt, signalGroup };

@@ -48,6 +48,22 @@ function pad(text, width, { right = false } = {}) {
   return right ? blanks + fitting : fitting + blanks;
 }
 
+/** A plain text in lines of at most `width` columns, cut at blanks if there are any. */
+function wrap(text, width) {
+  const lines = [];
+  let rest = text;
+  while (columns(rest) > width) {
+    // A wide character may not fit at all.
+    const fitting = cut(rest, width) || Array.from(rest)[0];
+    const blank = rest[fitting.length] === ' ' ? fitting.length : fitting.lastIndexOf(' ');
+    const line = blank > 0 ? fitting.slice(0, blank) : fitting;
+    lines.push(line);
+    rest = rest.slice(line.length).trimStart();
+    if (rest === '') return lines;
+  }
+  return [...lines, rest];
+}
+
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
 
 /** An amount of bytes in at most eight columns. */
@@ -69,6 +85,27 @@ function duration(milliseconds) {
   return `${two(Math.floor(seconds / 3600))}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
 }
 
+/** A time in milliseconds in its largest unit, in at most four columns. */
+function age(milliseconds) {
+  const seconds = Math.max(0, Math.floor(milliseconds / 1000));
+  if (seconds < 60) return `${seconds}s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86_400)}d`;
+}
+
+/** The time of day of milliseconds since 1970, here. */
+function clock(time) {
+  const date = new Date(time);
+  const two = (number) => String(number).padStart(2, '0');
+  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+/** A number with its noun: `1 connection`, `2 connections`. */
+function count(number, noun) {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
+
 /** A host and a port, as ssh writes them: `[::1]:22`. */
 function place(host, port) {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
@@ -77,4 +114,4 @@ function place(host, port) {
 /** In place of the address of a connection that has none: it came by a Unix socket. */
 const LOCAL_CLIENT = 'a local client';
 
-module.exports = { LOCAL_CLIENT, amount, columns, cut, duration, pad, place, plain };
+module.exports = { LOCAL_CLIENT, age, amount, clock, columns, count, cut, duration, pad, place, plain, wrap };
