@@ -64,7 +64,8 @@ function inFolders() {
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
   const paths = files.map((path) => relative(ROOT, path).replaceAll('\\', '/'));
-  return paths.filter((path) => !listed.includes(`!${path}`));
+  const left = listed.filter((name) => name.startsWith('!')).map((name) => name.slice(1));
+  return paths.filter((path) => !left.some((name) => path === name || path.startsWith(`${name}/`)));
 }
 
 const difference = (some, others) => some.filter((one) => !others.includes(one));

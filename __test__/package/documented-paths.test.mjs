@@ -1,4 +1,5 @@
-// CONTRIBUTING.md and docs/architecture.md name files and functions: all of them exist.
+// CONTRIBUTING.md and docs/architecture.md name files and functions: all of them exist. So do the pictures of README.md, which
+// are not packed.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -36,6 +37,18 @@ const RUST = ['src', 'crates/ssh-proto/src'].flatMap((folder) =>
     .filter((name) => name.endsWith('.rs'))
     .map((name) => readFileSync(join(ROOT, folder, name), 'utf8')),
 );
+
+test('README.md shows pictures that exist, each for both color schemes', () => {
+  const page = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  const pictures = Array.from(page.matchAll(/\b(src|srcset)="([^"]+)"/g), ([, , path]) => path);
+  assert.ok(pictures.length > 0);
+  const lacking = pictures.filter((path) => !existsSync(join(ROOT, path)));
+  assert.deepEqual(lacking, []);
+  assert.deepEqual(
+    readdirSync(join(ROOT, 'docs/images')).sort(),
+    pictures.map((path) => path.replace('docs/images/', '')).sort(),
+  );
+});
 
 for (const page of PAGES) {
   test(`${page} names files that exist`, () => {
