@@ -30,7 +30,9 @@ const IMPORT = /\b(?:require\(|import\(|from\s|import\s)\s*['"](\.[^'"]*)['"]/g;
 /** @returns {Map<string, Set<string>>} what each file imports */
 export function importsOfJavaScript(root) {
   const files = [
-    ...['index.js', 'opentelemetry.js', 'tunnel-ssh.js'].filter((name) => existsSync(join(root, name))),
+    ...['index.js', 'opentelemetry.js', 'prometheus.js', 'tunnel-ssh.js'].filter((name) =>
+      existsSync(join(root, name)),
+    ),
     ...filesBelow(root, 'lib', '.js'),
   ];
   const graph = new Map();

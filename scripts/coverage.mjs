@@ -95,10 +95,9 @@ console.log(
 );
 
 console.log('\nJavaScript');
-const sources = ['index.js', 'opentelemetry.js', 'tunnel-ssh.js', 'bin/**', 'lib/**'].flatMap((pattern) => [
-  '--include',
-  pattern,
-]);
+const sources = ['index.js', 'opentelemetry.js', 'prometheus.js', 'tunnel-ssh.js', 'bin/**', 'lib/**'].flatMap(
+  (pattern) => ['--include', pattern],
+);
 mustRun('npx', [
   '--yes',
   C8,

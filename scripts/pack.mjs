@@ -31,6 +31,8 @@ const MAIN = [
   'promises.js',
   'opentelemetry.d.ts',
   'opentelemetry.js',
+  'prometheus.d.ts',
+  'prometheus.js',
   'tunnel-ssh.d.ts',
   'tunnel-ssh.js',
 ];

@@ -1,15 +1,19 @@
-// No secret in what a program prints: errors, events, notices, warnings and inspected tunnels.
+// No secret in what a program prints: errors, events, notices, warnings and inspected tunnels; nor in what the command
+// writes and serves.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { inspect } from 'node:util';
 
 import { SSHTunnel } from '../../index.js';
 import { test } from '../helpers/bounded.mjs';
+import { Setting } from '../helpers/cli.mjs';
 import { makeKey, temporaryFolder } from '../helpers/keys.mjs';
 import { Ssh2Server } from '../helpers/ssh2-server.mjs';
+import { Sshd } from '../helpers/sshd.mjs';
 
 const folder = temporaryFolder('secrets-shown');
 after(() => folder.remove());
@@ -112,4 +116,30 @@ test('errors, events, notices, warnings and inspected tunnels show no secrets', 
   await tunnel.promises.shutdown();
   assert.ok(shown.length > 200);
   for (const one of shown) assert.ok(!one.includes(value) && !one.includes('geheim'), one);
+});
+
+const UNIX = { skip: process.platform === 'win32' && 'the program that asks is a script of a shell' };
+
+test('the log of the command, its health checks and its metrics show no secrets', UNIX, async (t) => {
+  const passphrase = `geheim-${randomBytes(36).toString('base64url')}`;
+  const server = await Sshd.start();
+  const setting = new Setting(server);
+  t.after(() => Promise.all([server.stop(), setting.remove()]));
+  const key = makeKey(setting.missing('locked'), { passphrase });
+  server.authorize(key.publicKey);
+  const askpass = setting.missing('askpass');
+  writeFileSync(askpass, `#!/bin/sh\necho '${passphrase}'\n`, { mode: 0o700 });
+  const args = ['-vvv', '--log-format', 'json', '--json', '--health', '0', '--metrics', '0', '-D', '127.0.0.1:0'];
+  const env = { SSH_ASKPASS: askpass, SSH_ASKPASS_REQUIRE: 'force' };
+  const child = setting.start(t, args, { key: key.file, env });
+  const [, origin] = await child.says('stderr', /Serving (http:[^"]*)\/metrics/);
+  await child.report('listening');
+  const bodies = ['/readyz', '/livez', '/metrics'].map(async (path) => (await fetch(origin + path)).text());
+  const served = await Promise.all(bodies);
+  child.signal('SIGTERM');
+  const { stdout, stderr } = await child.end();
+  assert.match(stderr, /authentication: accepted/);
+  const lines = key.privateKey.split('\n').filter((line) => /^[\w+/=]{40,}$/.test(line));
+  for (const text of [...served, stdout, stderr])
+    for (const part of [passphrase, 'geheim', ...lines]) assert.ok(!text.includes(part), text);
 });

@@ -1,4 +1,4 @@
-// examples/metrics.mjs: its output as Prometheus reads it.
+// sshtunnel-native/prometheus: the output of examples/metrics.mjs as Prometheus reads it, and wrong arguments.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -7,43 +7,15 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
+import { metrics } from 'sshtunnel-native/prometheus';
+
 import { test } from '../helpers/bounded.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { MIB, Target, behaviors, connect } from '../helpers/peers.mjs';
 import { ROOT } from '../helpers/process.mjs';
+import { parseMetrics } from '../helpers/prometheus.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
-import { assertIncludes } from '../helpers/tunnels.mjs';
-
-const NAME = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
-const SAMPLE = /^([^{ ]+)\{((?:[a-z]+="(?:[^"\\\n]|\\["\\n])*",?)*)\} (\d+(?:\.\d+)?(?:e-?\d+)?)$/;
-
-/** The samples by name and labels. Asserts that each line is valid and each family is complete and occurs once. */
-function parse(text) {
-  assert.ok(text.endsWith('\n'));
-  const samples = new Map();
-  const types = new Map();
-  let family;
-  for (const line of text.slice(0, -1).split('\n')) {
-    const [, word, name, rest] = /^# (HELP|TYPE) (\S+) (.+)$/.exec(line) ?? [];
-    if (word === 'HELP') {
-      assert.match(name, NAME);
-      assert.ok(!types.has(name), `${name} comes twice`);
-      family = name;
-    } else if (word === 'TYPE') {
-      assert.equal(name, family);
-      assert.ok(['counter', 'gauge'].includes(rest), line);
-      assert.equal(name.endsWith('_total'), rest === 'counter', line);
-      types.set(name, rest);
-    } else {
-      const [, sample, labels, value] = SAMPLE.exec(line) ?? assert.fail(line);
-      assert.equal(sample, family);
-      const key = `${sample}{${labels}}`;
-      assert.ok(!samples.has(key), `${key} comes twice`);
-      samples.set(key, Number(value));
-    }
-  }
-  return samples;
-}
+import { assertIncludes, withoutForward } from '../helpers/tunnels.mjs';
 
 test('each line is valid Prometheus text format with the expected values', async (t) => {
   const server = await Sshd.start();
@@ -69,7 +41,7 @@ test('each line is valid Prometheus text format with the expected values', async
   const scrape = async () => {
     const response = await fetch(url);
     assert.equal(response.headers.get('content-type'), 'text/plain; version=0.0.4; charset=utf-8');
-    return parse(await response.text());
+    return parseMetrics(await response.text());
   };
 
   const before = await scrape();
@@ -98,9 +70,43 @@ test('each line is valid Prometheus text format with the expected values', async
   assert.deepEqual(await exit, [0, null]);
 });
 
-test('docs/observing.md lists exactly the metrics of the example', () => {
-  const example = readFileSync(join(ROOT, 'examples', 'metrics.mjs'), 'utf8');
-  const page = readFileSync(join(ROOT, 'docs', 'observing.md'), 'utf8');
-  const names = (text) => new Set(text.match(/\bsshtunnel_[a-z_]+/g));
-  assert.deepEqual(names(page), names(example));
+test('tunnels are told apart by their labels, and wrong arguments are named', async (t) => {
+  const make = () => withoutForward(t, { host: '127.0.0.1', port: 1, username: 'user' }).tunnel;
+  const text = await metrics([
+    { tunnel: make(), labels: { tunnel: 'a "b"\\\n' } },
+    { tunnel: make(), labels: { tunnel: 'c' } },
+    { tunnel: make() },
+    { tunnel: make() },
+  ]);
+  const samples = parseMetrics(text);
+  assert.deepEqual(
+    [...samples.keys()].filter((name) => name.startsWith('sshtunnel_sessions')),
+    ['sshtunnel_sessions{tunnel="a \\"b\\"\\\\\\n"}', 'sshtunnel_sessions{tunnel="c"}', 'sshtunnel_sessions'],
+  );
+  const tunnel = make();
+  for (const [wrong, code, name] of [
+    [undefined, 'ERR_INVALID_ARG_TYPE', '"tunnels"'],
+    [tunnel, 'ERR_INVALID_ARG_TYPE', '"tunnels"'],
+    [[5], 'ERR_INVALID_ARG_TYPE', '"tunnels[0]"'],
+    [[{ tunnel }, {}], 'ERR_INVALID_ARG_TYPE', '"tunnels[1].tunnel"'],
+    [[{ tunnel, labels: 5 }], 'ERR_INVALID_ARG_TYPE', '"tunnels[0].labels"'],
+    [[{ tunnel, labels: { a: 5 } }], 'ERR_INVALID_ARG_TYPE', '"tunnels[0].labels.a"'],
+    [[{ tunnel, labels: { 'a-b': '' } }], 'ERR_INVALID_ARG_VALUE', "'tunnels[0].labels'"],
+    [[{ tunnel, labels: { __a: '' } }], 'ERR_INVALID_ARG_VALUE', "'tunnels[0].labels'"],
+    [[{ tunnel, labels: { state: '' } }], 'ERR_INVALID_ARG_VALUE', "'tunnels[0].labels'"],
+  ]) {
+    await assert.rejects(metrics(wrong), (error) => {
+      assert.ok(error instanceof TypeError);
+      assert.equal(error.code, code);
+      assert.ok(error.message.includes(name), error.message);
+      return true;
+    });
+  }
+});
+
+test('docs/observing.md lists exactly the metrics that there are', () => {
+  const read = (...path) => readFileSync(join(ROOT, ...path), 'utf8');
+  const names = (text) => new Set(text.match(/\b(?:sshtunnel|process)_[a-z_]+/g));
+  const sources = read('lib', 'prometheus.js') + read('lib', 'cli', 'services', 'metrics.js');
+  assert.deepEqual(names(read('docs', 'observing.md')), names(sources));
 });

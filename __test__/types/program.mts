@@ -34,6 +34,7 @@ import {
   type TunnelSocket,
   type TunnelStats,
 } from 'sshtunnel-native';
+import { contentType, metrics } from 'sshtunnel-native/prometheus';
 
 const options: SSHTunnelOptions = {
   host: 'ssh.example.org',
@@ -316,3 +317,14 @@ tunnel.on('connection', (connection) => connection.nothing);
 tunnel.on('connection', (connection: number) => connection);
 // @ts-expect-error no such event
 tunnel.on('disconect', () => undefined);
+
+async function exposed(tunnel: SSHTunnel): Promise<string> {
+  const { SSHTunnel: PromisesTunnel } = await import('sshtunnel-native/promises');
+  const text: string = await metrics([{ tunnel, labels: { tunnel: 'db' } }, { tunnel: new PromisesTunnel(options) }]);
+  // @ts-expect-error a label is a text
+  await metrics([{ tunnel, labels: { tunnel: 5 } }]);
+  // @ts-expect-error tunnels are in a list
+  await metrics(tunnel);
+  return contentType + text;
+}
+void exposed;

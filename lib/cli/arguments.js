@@ -63,7 +63,7 @@ const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
 const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no-view': 'noView' };
 
 /** Long options with the address of a service, `[host:]port`: the member of the services that each sets. */
-const SERVICES = {};
+const SERVICES = { '--health': 'health', '--metrics': 'metrics' };
 
 /** The first word of the command line that runs a program; a host of this name is no program. */
 const RUN = 'run';
@@ -80,6 +80,7 @@ const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
  * @property {string} [control] the command of -O
  * @property {string} [configFile]
  * @property {string} [logFile] where messages go, in place of standard error
+ * @property {import('./output/log-format.js').LogFormatName} logFormat how they are written
  * @property {string} [query] what -Q asks for
  * @property {boolean} [prints] whether the settings are printed, and nothing else is done
  * @property {string[]} identities the files of -i
@@ -93,7 +94,7 @@ const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
 
 class Parser {
   /** @type {CommandLine} */
-  result = { lines: [], forwardings: [], identities: [], services: {} };
+  result = { lines: [], forwardings: [], identities: [], services: {}, logFormat: 'text' };
   #rest;
   #level;
   #jumps = 0;
@@ -124,6 +125,9 @@ class Parser {
     if (this.#level !== undefined) result.lines.unshift(['LogLevel', this.#level]);
     if (result.json && result.stdio)
       throw new UsageError('--json and -W cannot be given together: both write to standard output');
+    const [service] = Object.keys(result.services);
+    if (service !== undefined && result.stdio)
+      throw new UsageError(`--${service} and -W cannot be given together: nothing listens`);
     if (this.#program !== undefined) this.#checkProgram(this.#program);
     return result;
   }
@@ -162,6 +166,10 @@ class Parser {
     }
     if (Object.hasOwn(SERVICES, flag)) {
       this.result.services[SERVICES[flag]] = serviceAddress(flag, given ?? this.#rest.shift());
+      return;
+    }
+    if (flag === '--log-format') {
+      this.result.logFormat = logFormat(given ?? this.#rest.shift());
       return;
     }
     const name = LONG[argument];
@@ -289,6 +297,12 @@ function serviceAddress(flag, text) {
     forwardings().parseForwarding(text ?? '', 'dynamic', { anyPort: true })?.listen ?? {};
   if (!host || port === undefined) throw new UsageError(`${flag} requires [host:]port`);
   return { host, port };
+}
+
+/** @returns {import('./output/log-format.js').LogFormatName} */
+function logFormat(text) {
+  if (text !== 'text' && text !== 'json') throw new UsageError('--log-format requires text or json');
+  return text;
 }
 
 /** @param {string[]} argv @returns {CommandLine} */

@@ -12,28 +12,29 @@
 //   control/         -M and -O: server.js, client.js, lines.js
 //   monitor.js       what is known of the run at this moment; services/: what shows it to others, beside the tunnel
 //   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
-//   output/          messages.js: standard error; json-lines.js: --json; event-log.js: events of the tunnel to all of these;
-//                    summary.js: the last line; text.js: text for terminals
+//   output/          messages.js: standard error, by log-format.js; json-lines.js: --json; event-log.js: events of the tunnel to
+//                    all of these; summary.js: the last line; text.js: text for terminals
 //   view/            view.js: the live view
 
 const { version } = require('../../package.json');
 const { UsageError, parseArguments } = require('./arguments.js');
+const { LOG_FORMATS } = require('./output/log-format.js');
 const { plain } = require('./output/text.js');
 const { subcommandOf } = require('./subcommands.js');
 
 // Modules that not every run needs are loaded where they are used: loading is most of the time that the command takes
 // to connect.
 
-function prepare(argv) {
-  const line = parseArguments(argv);
-  if (line.help || line.version || line.query !== undefined) return { line };
+/** @param {import('./arguments.js').CommandLine} line @param {(level: string, text: string) => void} write */
+function prepare(line, write) {
+  if (line.help || line.version || line.query !== undefined) return {};
   if (line.host === undefined) throw new UsageError('a destination is missing', { usage: true });
   const { Settings, missingIdentities } = require('./settings.js');
   const settings = new Settings(line);
-  if (line.prints || line.control !== undefined) return { line, settings };
-  if (settings.forks && !require('./background.js').isChild()) return { line, settings, isParent: true };
-  for (const warning of missingIdentities(line.identities)) process.stderr.write(`${plain(warning)}\n`);
-  return { line, settings };
+  if (line.prints || line.control !== undefined) return { settings };
+  if (settings.forks && !require('./background.js').isChild()) return { settings, isParent: true };
+  for (const warning of missingIdentities(line.identities)) write('INFO', warning);
+  return { settings };
 }
 
 /** What is printed without a destination. @param {import('./arguments.js').CommandLine} line */
@@ -67,13 +68,19 @@ function fatalMessage(error) {
 async function main(argv) {
   // The reader of standard error may exit first.
   process.stderr.on('error', () => {});
+  let format = LOG_FORMATS.text;
+  const write = (level, text) => {
+    for (const line of format(level, text.split('\n').map(plain))) process.stderr.write(`${line}\n`);
+  };
   try {
     const subcommand = subcommandOf(argv);
     if (subcommand !== undefined) {
       process.exitCode = await subcommand();
       return;
     }
-    const { line, settings, isParent } = prepare(argv);
+    const line = parseArguments(argv);
+    format = LOG_FORMATS[line.logFormat];
+    const { settings, isParent } = prepare(line, write);
     if (settings === undefined) {
       process.stdout.write(answer(line));
       return;
@@ -94,7 +101,7 @@ async function main(argv) {
     const run = new Run(line, settings, backgroundOf(settings, line));
     await run.end(await run.run());
   } catch (error) {
-    for (const line of fatalMessage(error).split('\n')) process.stderr.write(`${plain(line)}\n`);
+    write('FATAL', fatalMessage(error));
     process.exit(require('./status.js').FAILED);
   }
 }

@@ -6,6 +6,7 @@ const { hasControl } = require('../validate/names.js');
 const { ConnectError, Connector } = require('./auth/connect.js');
 const { Terminal } = require('./auth/terminal.js');
 const { Monitor } = require('./monitor.js');
+const { LOG_FORMATS } = require('./output/log-format.js');
 const { Messages, openFailure, systemWords } = require('./output/messages.js');
 const { place, plain } = require('./output/text.js');
 const { Services } = require('./services/index.js');
@@ -75,14 +76,16 @@ class Run {
     this.#settings = settings;
     this.#background = background;
     const log = line.logFile === undefined ? undefined : appender(line.logFile);
-    this.#messages = new Messages(settings.logLevel, (text) => process.stderr.write(`${text}\n`), log);
+    const show = (text) => process.stderr.write(`${text}\n`);
+    this.#messages = new Messages(settings.logLevel, show, log, LOG_FORMATS[line.logFormat]);
     this.#terminal = settings.batch ? undefined : openAsker();
     this.#signals = new Signals(() => this.#restore());
     if (line.json) {
       const { JsonLines } = require('./output/json-lines.js');
       this.#json = new JsonLines((error) => this.#outputBroken(error));
     }
-    this.#mayShow = !line.json && !line.noView && settings.program === undefined && settings.logLevel !== 'QUIET';
+    const isText = !line.json && line.logFormat === 'text';
+    this.#mayShow = isText && !line.noView && settings.program === undefined && settings.logLevel !== 'QUIET';
     this.#messages.observer = (level, text) => this.#monitor.message(level, text);
   }
 
@@ -111,6 +114,7 @@ class Run {
     const connecting = connector.run((tunnel, { host, port, username }) => {
       server = { host, port, username };
       this.#monitor.destination = `${plain(username)}@${plain(place(host, port))}`;
+      this.#tunnel = tunnel;
       tunnel.on('banner', (message, language, from) => this.#json?.write('banner', { ...from, message, language }));
       if (this.#settings.stdio === undefined) return;
       const { StdioRelay } = require('./stdio.js');

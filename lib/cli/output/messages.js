@@ -5,6 +5,7 @@
 const { getSystemErrorMap } = require('node:util');
 
 const { detailOf } = require('../../errors.js');
+const { LOG_FORMATS } = require('./log-format.js');
 const { plain } = require('./text.js');
 
 /** From nothing to everything, as LogLevel has them. */
@@ -22,16 +23,19 @@ class Messages {
   #level;
   #show;
   #log;
+  #format;
 
   /**
    * @param {string} level of LEVELS
    * @param {(line: string) => void} show shows a line to the user
    * @param {(line: string) => void} [log] gets messages in place of the user
+   * @param {import('./log-format.js').LogFormat} [format] makes lines of messages
    */
-  constructor(level, show, log) {
+  constructor(level, show, log, format = LOG_FORMATS.text) {
     this.#level = LEVELS.indexOf(level === 'DEBUG' ? 'DEBUG1' : level);
     this.#show = show;
     this.#log = log;
+    this.#format = format;
   }
 
   /** Called with each message that the level lets through. @type {((level: string, text: string) => void) | undefined} */
@@ -64,7 +68,7 @@ class Messages {
 
   /** @param {1 | 2 | 3} depth */
   debug(depth, text) {
-    this.#print(`DEBUG${depth}`, `debug${depth}: ${text}`);
+    this.#print(`DEBUG${depth}`, text);
   }
 
   /** A server's text for the user, which is no message of the command. */
@@ -79,10 +83,9 @@ class Messages {
 
   #print(level, text, write = this.#log ?? this.#show, observer = this.observer) {
     if (!this.shows(level)) return;
-    for (const line of text.split('\n')) {
-      write(plain(line));
-      observer?.(level, plain(line));
-    }
+    const lines = text.split('\n').map(plain);
+    for (const line of this.#format(level, lines)) write(line);
+    for (const line of LOG_FORMATS.text(level, lines)) observer?.(level, line);
   }
 }
 

@@ -22,7 +22,10 @@
  * By the member of the command line that asks for it.
  * @type {Record<string, () => { start(address: { host: string, port: number }, context: Context): Promise<Service> }>}
  */
-const SERVICES = {};
+const SERVICES = {
+  health: () => require('./health.js'),
+  metrics: () => require('./metrics.js'),
+};
 
 class Services {
   /** @type {Service[]} */
