@@ -237,6 +237,24 @@ test('a socket of a process that was killed is replaced, another file and a livi
   assert.match(long.stderr, /ControlPath/);
 });
 
+test('of several commands that replace a stale socket at once, one has it', UNIX, async (t) => {
+  const target = await echo(t);
+  const path = newPath();
+  const args = ['-M', '-S', path, '-L', `0:127.0.0.1:${target.port}`];
+  const killed = await master(t, path, ...args.slice(3));
+  killed.signal('SIGKILL');
+  await killed.exit;
+  const started = Array.from({ length: 4 }, () => setting.start(t, ['--json', ...args]));
+  for (const child of started) await child.report('listening');
+  const says = (child) => /already exists, disabling multiplexing/.test(child.stderr);
+  await until(() => started.filter(says).length === 3);
+  const { stderr } = await ask(t, path, 'check');
+  assert.equal(stderr, `Master running (pid=${started.find((child) => !says(child)).child.pid})\n`);
+  for (const child of started) child.signal('SIGTERM');
+  for (const child of started) assert.equal(await child.exit, 0);
+  assert.equal(existsSync(path), false);
+});
+
 test('requests are JSON lines; what is no request is refused, and input is bounded', UNIX, async (t) => {
   const path = newPath();
   const child = await master(t, path, '-R', '127.0.0.1:0:localhost:9');

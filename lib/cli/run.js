@@ -91,12 +91,12 @@ class Run {
 
   /** @returns {Promise<number>} the exit status */
   async run() {
+    const context = { monitor: this.#monitor, messages: this.#messages, tunnel: () => this.#tunnel, json: this.#json };
+    await this.#services.start(this.#settings.services, context);
     for (const { text, grave } of this.#settings.notices) {
       if (grave) this.#messages.info(`Warning: ${text}`);
       else this.#messages.debug(1, text);
     }
-    const context = { monitor: this.#monitor, messages: this.#messages, tunnel: () => this.#tunnel, json: this.#json };
-    await this.#services.start(this.#settings.services, context);
     let server;
     try {
       server = await this.#connect();
@@ -268,9 +268,13 @@ class Run {
     const { ControlServer, InUse } = require('./control/server.js');
     this.#control = new ControlServer({
       // As the signal does: once lets connections finish, twice resets them.
-      exit: () => process.kill(process.pid, 'SIGTERM'),
-      forward: (kind, spec) => this.#addForwarding(readForwarding(kind, spec)),
-      cancel: (kind, spec) => this.#cancelForwarding(readForwarding(kind, spec)),
+      exit: () => ({ after: () => process.kill(process.pid, 'SIGTERM') }),
+      stop: () => {
+        this.#control.close();
+        return {};
+      },
+      forward: async ({ kind, spec }) => ({ reply: await this.#addForwarding(readForwarding(kind, spec)) }),
+      cancel: async ({ kind, spec }) => ({ reply: await this.#cancelForwarding(readForwarding(kind, spec)) }),
     });
     try {
       await this.#control.listen(controlPath);

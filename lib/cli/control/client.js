@@ -1,6 +1,7 @@
 'use strict';
 
-// -O: asks the command that serves the control socket, with the messages and the exit status of ssh.
+// The client of control sockets; and -O, which asks the command that serves one, with the messages and the exit status
+// of ssh.
 
 const net = require('node:net');
 
@@ -12,25 +13,67 @@ const { FAILED } = require('../status.js');
 const { readObjects, writeObject } = require('./lines.js');
 
 /** The server of the socket does not answer as it should, or not at all. */
-class ControlError extends Error {}
-
-/** @param {string} path @returns {Promise<net.Socket>} */
-function connect(path) {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect({ path }, () => resolve(socket));
-    socket.once('error', (error) => reject(new ControlError(`Control socket connect(${path}): ${systemWords(error)}`)));
-  });
+class ControlError extends Error {
+  /** That of the system, if the connection failed. @type {string | undefined} */
+  code;
 }
 
-/** Sends a request, and waits for the reply. @param {net.Socket} socket @returns {Promise<any>} */
-function ask(socket, request) {
-  return new Promise((resolve, reject) => {
-    const fail = () => reject(new ControlError('the control socket is not one of sshtunnel, or it has ended'));
-    readObjects(socket, resolve, fail);
-    socket.once('close', fail);
+/** A connection to a control socket. */
+class ControlClient {
+  #socket;
+  /** Who waits for a reply, in the order of the requests. @type {{ resolve: (reply: any) => void, reject: (error: Error) => void }[]} */
+  #waiting = [];
+  #fault = new ControlError('the control socket is not one of sshtunnel, or it has ended');
+  #ended = false;
+
+  /**
+   * @param {net.Socket} socket
+   * @param {number} [maxLine] bytes of a reply
+   */
+  constructor(socket, maxLine) {
+    this.#socket = socket;
+    readObjects(
+      socket,
+      (reply) => this.#waiting.shift()?.resolve(reply),
+      () => this.close(),
+      maxLine,
+    );
     socket.on('error', () => {});
-    writeObject(socket, request);
-  });
+    socket.once('close', () => this.close());
+  }
+
+  /**
+   * @param {string} path
+   * @param {{ maxLine?: number }} [options]
+   * @returns {Promise<ControlClient>} rejected with a ControlError that has the code of the system
+   */
+  static open(path, { maxLine } = {}) {
+    return new Promise((resolve, reject) => {
+      const socket = net.connect({ path }, () => resolve(new ControlClient(socket, maxLine)));
+      socket.once('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+        const text = `Control socket connect(${path}): ${systemWords(error)}`;
+        reject(Object.assign(new ControlError(text), { code: error.code }));
+      });
+    });
+  }
+
+  /** Sends a request, and waits for the reply. @param {object} request @returns {Promise<any>} */
+  ask(request) {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) {
+        reject(this.#fault);
+        return;
+      }
+      this.#waiting.push({ resolve, reject });
+      writeObject(this.#socket, request);
+    });
+  }
+
+  close() {
+    this.#ended = true;
+    this.#socket.destroy();
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#fault);
+  }
 }
 
 /**
@@ -53,13 +96,13 @@ const DONE = {
 
 /** Sends one request over a connection of its own. @returns {Promise<any>} the reply */
 async function request(path, request) {
-  const socket = await connect(path);
+  const client = await ControlClient.open(path);
   try {
-    const reply = await ask(socket, request);
+    const reply = await client.ask(request);
     if (reply.ok !== true) throw new ControlError(`the master refused: ${shorten(String(reply.message))}`);
     return reply;
   } finally {
-    socket.destroy();
+    client.close();
   }
 }
 
@@ -91,4 +134,4 @@ async function control(command, settings) {
   }
 }
 
-module.exports = { control };
+module.exports = { ControlClient, ControlError, control };

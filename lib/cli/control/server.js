@@ -1,7 +1,7 @@
 'use strict';
 
-// The control socket of -M: a Unix socket by which -O asks and steers a command that runs. docs/control.md describes
-// its requests.
+// A control socket: a Unix socket by which other processes of the user ask and steer this one. That of -M serves -O, and
+// that of the supervisor the subcommands of the manager. docs/control.md describes the requests.
 
 const fs = require('node:fs');
 const net = require('node:net');
@@ -12,6 +12,8 @@ const { readObjects, writeObject } = require('./lines.js');
 
 /** Clients at a time. */
 const MAX_CLIENTS = 16;
+/** Requests of a client that may wait. */
+const MAX_WAITING = 16;
 /** Milliseconds that a client may be silent. */
 const MAX_SILENCE = 10_000;
 /** The permissions of the socket: for this user only. */
@@ -21,11 +23,13 @@ const MASK = 0o177;
 const VERSION = 1;
 
 /**
- * What the server does for its requests.
- * @typedef {object} Actions
- * @property {() => void} exit ends the command
- * @property {(kind: string, spec: string) => Promise<object>} forward opens a forwarding
- * @property {(kind: string, spec: string) => Promise<object>} cancel closes a forwarding
+ * What a request makes: members of the reply, and what is done once it is sent.
+ * @typedef {{ reply?: object, after?: () => void }} Outcome
+ */
+
+/**
+ * Does what a request asks for. The message of what it throws is that of the reply.
+ * @typedef {(request: any, gone: AbortSignal) => Outcome | Promise<Outcome>} Command gone: aborted with the connection
  */
 
 /** A socket of this path exists, and a process listens on it. */
@@ -44,22 +48,54 @@ function isServed(name) {
   });
 }
 
-/** Removes the socket of a process that has ended. @returns {Promise<boolean>} whether there was one */
+/** What tells a socket from the next one of the same path, which may get the number of its inode. */
+const identity = (name) => {
+  const { dev, ino, mtimeNs } = fs.lstatSync(name, { bigint: true });
+  return [dev, ino, mtimeNs].join();
+};
+
+/** Removes the socket of a process that has ended. @returns {Promise<boolean>} whether the path may be free now */
 async function removeStale(name) {
-  if (!fs.lstatSync(name, { throwIfNoEntry: false })?.isSocket() || (await isServed(name))) return false;
-  fs.rmSync(name, { force: true });
-  return true;
+  try {
+    if (!fs.lstatSync(name).isSocket()) return false;
+    const stale = identity(name);
+    if (await isServed(name)) return false;
+    // Another process may have replaced it meanwhile. It is moved aside first, because that is atomic, and looked at there.
+    const aside = path.join(path.dirname(name), `.${process.pid}`);
+    fs.renameSync(name, aside);
+    if (identity(aside) === stale) fs.rmSync(aside);
+    else fs.renameSync(aside, name);
+    return true;
+  } catch (error) {
+    if (error.code === 'ENOENT') return true;
+    throw error;
+  }
 }
 
 class ControlServer {
   #server;
-  #actions;
+  /** @type {Record<string, Command>} */
+  #commands;
+  #maxLine;
+  #idle;
+  #clients = 0;
 
-  /** @param {Actions} actions */
-  constructor(actions) {
-    this.#actions = actions;
+  /**
+   * @param {Record<string, Command>} commands by their names; `check` is there in any case
+   * @param {{ maxClients?: number, maxLine?: number, idle?: () => void }} [options] maxLine: bytes of a request;
+   *   idle: called when the last client has gone
+   */
+  constructor(commands, { maxClients = MAX_CLIENTS, maxLine, idle = () => {} } = {}) {
+    this.#commands = { check: () => ({}), ...commands };
+    this.#maxLine = maxLine;
+    this.#idle = idle;
     this.#server = net.createServer((socket) => this.#serve(socket));
-    this.#server.maxConnections = MAX_CLIENTS;
+    this.#server.maxConnections = maxClients;
+  }
+
+  /** The number of clients at this moment. */
+  get clients() {
+    return this.#clients;
   }
 
   /**
@@ -74,8 +110,10 @@ class ControlServer {
       if (error.code === 'EACCES' && !fs.existsSync(path.dirname(name)))
         throw Object.assign(error, { code: 'ENOENT', errno: -os.constants.errno.ENOENT });
       if (error.code !== 'EADDRINUSE') throw error;
-      if (!(await removeStale(name))) throw new InUse(name);
-      await this.#bind(name);
+      if (process.platform === 'win32' || !(await removeStale(name))) throw new InUse(name);
+      await this.#bind(name).catch((again) => {
+        throw again.code === 'EADDRINUSE' ? new InUse(name) : again;
+      });
     }
     // Accepting fails where no descriptor is free; the next client may succeed.
     this.#server.on('error', () => {});
@@ -105,48 +143,55 @@ class ControlServer {
 
   /** @param {net.Socket} socket */
   #serve(socket) {
+    const gone = new AbortController();
+    this.#clients += 1;
+    socket.once('close', () => {
+      gone.abort();
+      this.#clients -= 1;
+      if (this.#clients === 0) this.#idle();
+    });
     socket.setTimeout(MAX_SILENCE, () => socket.destroy());
     socket.on('error', () => {});
     let last = Promise.resolve();
-    const next = (work) => (last = last.then(work));
+    let waiting = 0;
+    const next = (work) => {
+      // A socket that is not read does not tell of its end, so the first requests do not stop it.
+      if (++waiting === MAX_WAITING) socket.pause();
+      last = last.then(work).then(() => {
+        if (--waiting === 0) socket.resume();
+      });
+    };
     readObjects(
       socket,
-      (request) => next(() => this.#answer(socket, request)),
+      (request) => next(() => this.#answer(socket, request, gone.signal)),
       () => next(() => socket.end(`${JSON.stringify({ ok: false, message: 'not a request' })}\n`)),
+      this.#maxLine,
     );
   }
 
-  async #answer(socket, request) {
+  async #answer(socket, request, gone) {
     // What it asks for may take its time.
     socket.setTimeout(0);
-    const { reply, after } = await this.#run(request);
+    const { reply, after } = await this.#run(request, gone);
     if (socket.destroyed) return after?.();
     socket.setTimeout(MAX_SILENCE);
-    writeObject(socket, reply, after);
+    // The next one waits until the client has taken this one.
+    await new Promise((resolve) => writeObject(socket, reply, () => resolve(undefined)));
+    return after?.();
   }
 
-  /** @returns {Promise<{ reply: object, after?: () => void }>} after: what is done once the reply is sent */
-  async #run({ command, kind, spec }) {
-    const done = { ok: true, version: VERSION, pid: process.pid };
-    switch (command) {
-      case 'check':
-        return { reply: done };
-      case 'exit':
-        return { reply: done, after: () => this.#actions.exit() };
-      case 'stop':
-        this.close();
-        return { reply: done };
-      case 'forward':
-      case 'cancel':
-        try {
-          return { reply: { ...done, ...(await this.#actions[command](kind, spec)) } };
-        } catch (error) {
-          return { reply: { ok: false, message: error.message } };
-        }
-      default:
-        return { reply: { ok: false, message: 'unknown command' } };
+  /** @returns {Promise<Outcome>} */
+  async #run(request, gone) {
+    const { command } = request;
+    if (typeof command !== 'string' || !Object.hasOwn(this.#commands, command))
+      return { reply: { ok: false, message: 'unknown command' } };
+    try {
+      const { reply, after } = await this.#commands[command](request, gone);
+      return { reply: { ok: true, version: VERSION, pid: process.pid, ...reply }, after };
+    } catch (error) {
+      return { reply: { ok: false, message: error.message } };
     }
   }
 }
 
-module.exports = { ControlServer, InUse };
+module.exports = { ControlServer, InUse, VERSION };
