@@ -259,21 +259,21 @@ class Monitor {
         forwardIds: forwarding.forwards.map(({ forwardId }) => forwardId),
         ...this.total(forwarding),
       })),
-      connections: this.connections.map(({ info, since, flow: { up, down, upRate, downRate } }) => {
-        const { connectionId, forwardId, state, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath } =
-          info;
-        const members = {
-          connectionId,
-          forwardId,
-          state,
-          remoteAddress,
-          remotePort,
-          forwardHost,
-          forwardPort,
-          forwardPath,
-        };
-        return { ...members, since, up, down, upRate, downRate };
-      }),
+      connections: this.connections.map(({ info, since, flow }) => ({
+        connectionId: info.connectionId,
+        forwardId: info.forwardId,
+        state: info.state,
+        remoteAddress: info.remoteAddress,
+        remotePort: info.remotePort,
+        forwardHost: info.forwardHost,
+        forwardPort: info.forwardPort,
+        forwardPath: info.forwardPath,
+        since,
+        up: flow.up,
+        down: flow.down,
+        upRate: flow.upRate,
+        downRate: flow.downRate,
+      })),
       ends: [...this.ends],
       messages: this.messages.map((message) => ({ ...message })),
       totals: { ...this.totals },

@@ -8,7 +8,7 @@ const { Terminal } = require('./auth/terminal.js');
 const { Monitor } = require('./monitor.js');
 const { LOG_FORMATS } = require('./output/log-format.js');
 const { Messages, openFailure, systemWords } = require('./output/messages.js');
-const { place, plain } = require('./output/text.js');
+const { count, place, plain } = require('./output/text.js');
 const { Services } = require('./services/index.js');
 const { Signals } = require('./signals.js');
 const { FAILED } = require('./status.js');
@@ -366,7 +366,9 @@ class Run {
 
   async #showWaiting() {
     const { length } = await this.#tunnel.promises.connections();
-    if (length > 0) this.#messages.info(`Waiting for ${length} connection(s) to finish: once more resets them.`);
+    if (length === 0) return;
+    const them = length === 1 ? 'it' : 'them';
+    this.#messages.info(`Waiting for ${count(length, 'connection')} to finish: once more resets ${them}.`);
   }
 
   /** The reader of the JSON lines has gone: closes, as after a signal. */

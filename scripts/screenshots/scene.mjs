@@ -1,5 +1,7 @@
 // What view.mjs takes a picture of: the command in a terminal, in front of a real server, with connections that move data. It
-// runs in a network of its own, where the hosts have names, and prints what the terminal shows.
+// runs in a network of its own, where the hosts have names, and prints what the terminal shows after some keys:
+//
+//   node scripts/screenshots/scene.mjs <columns> <rows> [key ...]
 
 import { once } from 'node:events';
 import { createServer, connect as dial } from 'node:net';
@@ -10,11 +12,12 @@ import { greeting, request5 } from '../../__test__/helpers/socks.mjs';
 import { Sshd } from '../../__test__/helpers/sshd.mjs';
 import { Tmux } from '../../__test__/helpers/tmux.mjs';
 
-const COLUMNS = 80;
-const ROWS = 24;
+const [columns, rows, ...keys] = process.argv.slice(2);
 /** Milliseconds between connections, so that their ages differ, and after the last one. */
 const APART = 1100;
 const REST = 5000;
+/** Milliseconds until keys have had their effect. */
+const SHOWN = 500;
 
 const cleanups = [];
 const t = { after: (cleanup) => cleanups.unshift(cleanup) };
@@ -82,8 +85,8 @@ await serve('127.0.0.1', 3000, (socket) => socket.pipe(socket));
 
 const forwards = ['-L', '5432:db.internal:5432', '-L', '6379:cache.internal:6379', '-D', '1080'];
 const terminal = Tmux.command(t, ['-4', ...forwards, '-R', '9000:localhost:3000', ...options, 'me@bastion'], {
-  columns: COLUMNS,
-  rows: ROWS,
+  columns: Number(columns),
+  rows: Number(rows),
 });
 await terminal.shows(/Connections/);
 
@@ -111,8 +114,8 @@ for (const start of starts) {
   await setTimeout(APART);
 }
 await setTimeout(REST);
-await terminal.press('Down', 'Down');
-await terminal.shows(/^> #/m);
+for (const key of keys) await terminal.press(key);
+await setTimeout(SHOWN);
 process.stdout.write((await terminal.lines({ colors: true })).join('\n'));
 
 for (const cleanup of cleanups) await cleanup();

@@ -10,8 +10,10 @@ import { temporaryFolder } from '../../__test__/helpers/keys.mjs';
 import { ROOT } from '../setup.mjs';
 import { picture } from './chromium.mjs';
 
-export const COLUMNS = 80;
-export const ROWS = 24;
+/** The terminal, and the keys that are pressed before the picture is taken. */
+const COLUMNS = 80;
+const ROWS = 24;
+const KEYS = ['Down', 'Down'];
 
 /** The hosts of the scene: each has an address of its own of the loopback device. */
 const HOSTS = {
@@ -22,7 +24,7 @@ const HOSTS = {
 };
 
 /** Terminals: the background, the text, and the colors 1 to 6 of the sixteen. */
-const THEMES = {
+export const THEMES = {
   dark: {
     back: '#0d1117',
     text: '#c9d1d9',
@@ -45,18 +47,21 @@ const ADVANCE = 0.602;
 
 /** @param {string} folder */
 export async function shoot(folder) {
-  if (!ensureSshd() || !ensurePackages(['tmux', 'unshare'], ['tmux', 'util-linux']))
-    throw new Error('there is no tmux');
-  const lines = scene();
-  for (const [name, theme] of Object.entries(THEMES)) {
-    const width = Math.ceil(COLUMNS * FONT * ADVANCE) + 2 * PADDING + 2;
-    const height = ROWS * LINE + 2 * PADDING + 2;
-    picture(htmlOf(lines, theme), join(folder, `view-${name}.png`), { width, height });
-  }
+  const lines = scene(COLUMNS, ROWS, KEYS);
+  for (const [name, theme] of Object.entries(THEMES)) draw(lines, COLUMNS, theme, join(folder, `view-${name}.png`));
+}
+
+/** Draws a terminal that shows these lines. */
+export function draw(lines, columns, theme, file) {
+  const width = Math.ceil(columns * FONT * ADVANCE) + 2 * PADDING + 2;
+  const height = lines.length * LINE + 2 * PADDING + 2;
+  picture(htmlOf(lines, theme), file, { width, height });
 }
 
 /** What the terminal shows, with escape sequences: from scene.mjs, in a network of its own where hosts and users have names. */
-function scene() {
+export function scene(columns, rows, keys) {
+  const packages = ['tmux', 'util-linux'];
+  if (!ensureSshd() || !ensurePackages(['tmux', 'unshare'], packages)) throw new Error('there is no tmux');
   const files = temporaryFolder('scene');
   try {
     const hosts = Object.entries({ localhost: '127.0.0.1', ...HOSTS }).map(([name, address]) => `${address} ${name}\n`);
@@ -68,13 +73,14 @@ function scene() {
     const commands = [...mounts, 'ip link set lo up', 'exec "$0" "$@"'].join(' && ');
     const script = join(ROOT, 'scripts', 'screenshots', 'scene.mjs');
     const args = ['--mount', '--net', '--propagation', 'private', 'sh', '-c', commands, process.execPath, script];
+    args.push(String(columns), String(rows), ...keys);
     const { status, stdout } = spawnSync('unshare', args, {
       cwd: ROOT,
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     if (status !== 0) throw new Error(`the scene ended with ${status}`);
-    return stdout.split('\n').slice(0, ROWS);
+    return stdout.split('\n').slice(0, rows);
   } finally {
     files.remove();
   }

@@ -291,7 +291,7 @@ class Picture {
   #ends(ends) {
     const isWide = this.#width >= WIDE;
     /** @type {Piece[]} */
-    const title = [['Ended', 'heading'], [` ${outcome(this.#snapshot.totals)}`], ...this.#filterPieces()];
+    const title = [['Ended', 'heading'], [` ${outcome(this.#snapshot.totals)}`]];
     const names = isWide ? ['up', 'down', 'lost'] : ['bytes', 'lost'];
     const cells = names.map((text) => cell([text, 'quiet'], AMOUNT, 0));
     return [this.#heading(title, cells), ...ends.map((end) => this.#end(end, isWide))];

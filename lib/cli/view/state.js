@@ -4,12 +4,15 @@
 
 const { LOCAL_CLIENT, columns, place, plain } = require('../output/text.js');
 
-/** The orders of connections, in the order in which the key changes them. Equal ones stand in the order of their age. */
+/**
+ * The orders of connections, in the order in which the key changes them: what is compared. Equal ones stand in the order of
+ * their age.
+ */
 const ORDERS = {
-  rate: (a, b) => b.upRate + b.downRate - a.upRate - a.downRate,
-  bytes: (a, b) => b.up + b.down - a.up - a.down,
-  age: () => 0,
-  target: (a, b) => compare(targetOf(a), targetOf(b)),
+  rate: ({ upRate, downRate }) => -upRate - downRate,
+  bytes: ({ up, down }) => -up - down,
+  age: (_) => 0,
+  target: (one) => targetOf(one),
 };
 
 /** Columns of a filter. */
@@ -97,8 +100,10 @@ function matches(filter, text) {
 function listed({ connections, forwardings }, { sort, filter }) {
   const nameOf = (forwardId) => forwardings.find(({ forwardIds }) => forwardIds.includes(forwardId))?.name ?? '';
   const text = (one) => `#${one.connectionId} ${one.state} ${clientOf(one)} ${targetOf(one)} ${nameOf(one.forwardId)}`;
-  const found = filter === '' ? [...connections] : connections.filter((one) => matches(filter, text(one)));
-  return found.sort((a, b) => ORDERS[sort](a, b) || a.connectionId - b.connectionId);
+  const found = filter === '' ? connections : connections.filter((one) => matches(filter, text(one)));
+  const keyed = found.map((one) => ({ one, key: ORDERS[sort](one) }));
+  keyed.sort((a, b) => compare(a.key, b.key) || a.one.connectionId - b.one.connectionId);
+  return keyed.map(({ one }) => one);
 }
 
 /**
