@@ -80,7 +80,7 @@ test('a changed host key prints the warning of ssh and exits with 255', async (t
     assert.equal(status, 255);
     assert.match(
       stderr,
-      /^WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nthe host key of [^]* has changed: [^]*\nHost key verification failed\.\n$/,
+      /^WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\n[^]*\nOffending key in \S+:1\nHost key for \S+ has changed and you have requested strict checking\.\nHost key verification failed\.\n$/,
     );
   }
   const child = setting.start(t, ['--json'], { knownHosts: known });

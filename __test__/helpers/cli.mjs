@@ -14,9 +14,13 @@ const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
 /** Without it, compiled code would be kept in the home folder of the user who runs the tests. */
 export const NO_CACHE = { NODE_DISABLE_COMPILE_CACHE: '1' };
 
-/** The command line of the command for a shell. */
-export function shellLine(args) {
-  return [process.execPath, COMMAND, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
+/**
+ * The command line of the command for a shell.
+ * @param inside a command that runs it with other rights
+ */
+export function shellLine(args, inside = []) {
+  const words = [...inside, process.execPath, COMMAND, ...args];
+  return words.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
 }
 
 /** A target for the test: an echo, unless it is given another behavior. */
@@ -115,7 +119,8 @@ class OutputProcess {
 export class Cli extends OutputProcess {
   #read = new Map();
 
-  static start(t, args, { stdin = 'ignore', env = {} } = {}) {
+  /** @param inside a command that runs it with other rights */
+  static start(t, args, { stdin = 'ignore', env = {}, inside = [] } = {}) {
     // In a process session of its own, so that it has no terminal wherever the tests run.
     const options = {
       cwd: ROOT,
@@ -123,7 +128,8 @@ export class Cli extends OutputProcess {
       stdio: [stdin, 'pipe', 'pipe'],
       detached: true,
     };
-    return new Cli(t, spawn(process.execPath, [COMMAND, ...args], options));
+    const [program, ...all] = [...inside, process.execPath, COMMAND, ...args];
+    return new Cli(t, spawn(program, all, options));
   }
 
   /** The next report of that name. */
@@ -156,15 +162,28 @@ export class AtTerminal extends OutputProcess {
   /**
    * @param behind whether the shell stays in front: Ctrl-C makes it end the command
    * @param after a command for the shell that comes when it is over, with its status in $?
+   * @param inside a command that runs it with other rights
    */
-  static start(t, args, { rows = 24, columns = 80, after = 'echo "status $?"', behind = false } = {}) {
-    const words = shellLine(args);
+  static start(
+    t,
+    args,
+    { rows = 24, columns = 80, after = 'echo "status $?"', behind = false, inside = [], env = {} } = {},
+  ) {
+    const words = shellLine(args, inside);
     // Ctrl-C reaches every process at the terminal: the shell must continue.
     const line = `trap : INT; stty rows ${rows} cols ${columns}; ${behind ? `set -m; ${words} & wait; kill $!; wait $!` : words}; ${after}`;
     const options = {
       cwd: ROOT,
       // Without colors, text is in one piece.
-      env: { ...process.env, ...NO_CACHE, TERM: 'xterm', SHELL: '/bin/sh', NO_COLOR: '1', FORCE_COLOR: undefined },
+      env: {
+        ...process.env,
+        ...NO_CACHE,
+        TERM: 'xterm',
+        SHELL: '/bin/sh',
+        NO_COLOR: '1',
+        FORCE_COLOR: undefined,
+        ...env,
+      },
       stdio: ['pipe', 'pipe', 'pipe'],
     };
     return new AtTerminal(t, spawn('script', ['-qfec', line, '/dev/null'], options));

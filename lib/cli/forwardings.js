@@ -95,6 +95,8 @@ class Forwarding {
       if (this.listen.path === undefined) messages.error(`cannot listen to port: ${this.listen.port}`);
       messages.error(`Could not request ${this.kind} forwarding.`);
     }
+    const [failure] = failures.filter(({ error }) => !ABSENT.includes(error.code));
+    if (failure !== undefined) messages.hint({ step: 'local', error: failure.error, listen: this.listen });
     return found;
   }
 
@@ -118,10 +120,12 @@ class Forwarding {
         `${severity}: remote port forwarding failed for listen ${path === undefined ? `port ${port}` : `path ${path}`}`,
       );
       messages.debug(1, error.message);
+      if (error.code === 'ERR_SSH_FORWARD_REFUSED') messages.hint({ step: 'remote', error, listen: this.listen });
       return false;
     }
     if (port === 0) messages.info(`Allocated port ${this.forwards[0].remotePort} for remote forward to ${this.to}`);
     else messages.debug(1, `remote forward success for: listen ${this.from}, connect ${this.to}`);
+    messages.hint({ step: 'bound', error: undefined, listen: this.listen });
     return true;
   }
 

@@ -7,7 +7,7 @@ const { ConnectError, Connector } = require('./auth/connect.js');
 const { Terminal } = require('./auth/terminal.js');
 const { Monitor } = require('./monitor.js');
 const { LOG_FORMATS } = require('./output/log-format.js');
-const { Messages, openFailure, systemWords } = require('./output/messages.js');
+const { Messages, exposedKey, openFailure, systemWords } = require('./output/messages.js');
 const { count, place, plain } = require('./output/text.js');
 const { Services } = require('./services/index.js');
 const { Signals } = require('./signals.js');
@@ -86,6 +86,7 @@ class Run {
     }
     const isText = !line.json && line.logFormat === 'text';
     this.#mayShow = isText && !line.noView && settings.program === undefined && settings.logLevel !== 'QUIET';
+    this.#messages.givesHints = log === undefined && line.logFormat === 'text' && process.stderr.isTTY === true;
     this.#messages.observer = (level, text) => this.#monitor.message(level, text);
   }
 
@@ -93,10 +94,7 @@ class Run {
   async run() {
     const context = { monitor: this.#monitor, messages: this.#messages, tunnel: () => this.#tunnel, json: this.#json };
     await this.#services.start(this.#settings.services, context);
-    for (const { text, grave } of this.#settings.notices) {
-      if (grave) this.#messages.info(`Warning: ${text}`);
-      else this.#messages.debug(1, text);
-    }
+    this.#showNotices();
     let server;
     try {
       server = await this.#connect();
@@ -106,6 +104,20 @@ class Run {
       return FAILED;
     }
     return this.#settings.stdio === undefined ? this.#forward(server) : this.#relayStdio();
+  }
+
+  /** Says what of the files is ignored. */
+  #showNotices() {
+    for (const { text, grave, exposed } of this.#settings.notices) {
+      if (exposed !== undefined) {
+        this.#messages.error(exposedKey(exposed));
+        this.#messages.hint({ step: 'key', error: undefined, file: exposed.file });
+      } else if (grave) {
+        this.#messages.info(`Warning: ${text}`);
+      } else {
+        this.#messages.debug(1, text);
+      }
+    }
   }
 
   async #connect() {
@@ -147,6 +159,7 @@ class Run {
       const failure = openFailure(error);
       this.#messages.error(failure === undefined ? systemWords(error) : `channel 0: ${failure}`);
       this.#messages.error('stdio forwarding failed');
+      this.#messages.hint({ step: 'open', error });
       return FAILED;
     }
   }

@@ -34,13 +34,16 @@ class Settings {
     const context = makeContext(line.configFile, { lines: line.lines, passphrases: this.#passphrases });
     this.#config = new Config(context, {});
     this.host = line.host;
-    const { reader, notices, isLocked, wipe } = this.#config.read(line.host);
+    const { reader, notices, factsOf, wipe } = this.#config.read(line.host);
     wipe();
     this.reader = reader;
-    /** A message for each setting that is ignored, and whether it is grave. */
+    /** A message for each setting that is ignored, whether it is grave, and the key file that others can read. */
     this.notices = notices
       .filter(({ option }) => !SUPPORTED.includes(option))
-      .map((notice) => ({ text: noticeText(notice), grave: GRAVE.includes(notice.option) && !isLocked(notice) }));
+      .map((notice) => {
+        const { locked, exposed } = factsOf(notice);
+        return { text: noticeText(notice), grave: GRAVE.includes(notice.option) && !locked, exposed };
+      });
     this.stdio = line.stdio;
     this.program = line.program;
     this.services = line.services;

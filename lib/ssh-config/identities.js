@@ -38,7 +38,7 @@ const PRIVATE = ['PRIVATE KEY', 'PuTTY-User-Key-File-'];
 /**
  * @param {import('./reader.js').Reader} reader
  * @param {Uint8Array | undefined} passphrase of encrypted keys
- * @param {(setting: object, reason: string, options?: { locked?: boolean }) => void} notice
+ * @param {(setting: object, reason: string, facts?: import('./index.js').KeyFacts) => void} notice
  * @param {Uint8Array[]} secrets gets the bytes of private keys, to be wiped
  * @returns {{ keys: object[], keyFiles: KeyFile[], publicKeys: string[], strays: Stray[], locked: string[] }} keys: as
  *   the constructor takes them; keyFiles: where they are from; publicKeys: of all files, also of keys that cannot be used,
@@ -60,12 +60,13 @@ function readIdentities(reader, passphrase, notice, secrets) {
   for (const setting of named.length > 0 ? named : defaults) {
     if (setting.value.toLowerCase() === 'none') continue;
     const file = expandPath(setting.value, place, setting.line);
-    const { key, comment, blob, certificate, problem, locked } = readKey(
+    const { key, comment, blob, certificate, problem, locked, mode } = readKey(
       file,
       reader.context.command?.passphrases.get(file) ?? passphrase,
       secrets,
     );
-    if (problem !== undefined) notice(setting, problem, { locked });
+    if (problem !== undefined)
+      notice(setting, problem, { locked, ...(mode !== undefined && { exposed: { file, mode } }) });
     if (locked) lockedFiles.push(file);
     if (blob === undefined) continue;
     // With a CertificateFile, the certificates beside the keys are not used; one in the place of a public key is.
@@ -87,15 +88,16 @@ function readIdentities(reader, passphrase, notice, secrets) {
 
 /**
  * @param {Uint8Array[]} secrets gets the bytes of the file
- * @returns {{ key?: object, comment?: string, blob?: Buffer, certificate?: string, problem?: string, locked?: boolean }}
- *   key: if it can be used; blob: the public key, if it is known; certificate: the line that stands in the place of the public key; an
- *   empty object if there is no file
+ * @returns {{ key?: object, comment?: string, blob?: Buffer, certificate?: string, problem?: string, locked?: boolean,
+ *   mode?: number }} key: if it can be used; blob: the public key, if it is known; certificate: the line that stands in the
+ *   place of the public key; mode: the permissions of a file that others can read; an empty object if there is no file
  */
 function readKey(file, passphrase, secrets) {
   let bytes;
   let open;
+  let mode;
   try {
-    ({ bytes, open } = readFile(file));
+    ({ bytes, open, mode } = readFile(file));
     secrets.push(bytes);
   } catch (error) {
     const found = readPublicKey(`${file}.pub`);
@@ -106,7 +108,7 @@ function readKey(file, passphrase, secrets) {
   if (itself !== undefined) return itself;
   const beside = readPublicKey(`${file}.pub`);
   if (isMeantAsPublic(file, bytes)) return { ...beside, problem: 'it has no public key that can be used' };
-  if (open) return { ...beside, problem: 'other users can read it, and so ssh does not use it either' };
+  if (open) return { ...beside, mode, problem: 'other users can read it, and so ssh does not use it either' };
   const { publicKey, comment, problem, locked } = binding.inspectPrivateKey(bytes, passphrase);
   const blob = publicKey ? Buffer.from(publicKey) : beside.blob;
   // The files may be of different keys.
@@ -135,11 +137,15 @@ function unlocks(file, passphrase) {
   }
 }
 
-/** The bytes of a file; open: whether ssh refuses it as a private key, because other users can read it. */
+/**
+ * The bytes of a file; open: whether ssh refuses it as a private key, because other users can read it; mode: its
+ * permissions, where the system has them.
+ */
 function readFile(file) {
   const descriptor = fs.openSync(file, 'r');
   try {
-    return { bytes: readAll(descriptor), open: isExposed(file, descriptor) };
+    const mode = process.platform === 'win32' ? undefined : fs.fstatSync(descriptor).mode & 0o777;
+    return { bytes: readAll(descriptor), open: isExposed(file, descriptor), mode };
   } finally {
     fs.closeSync(descriptor);
   }

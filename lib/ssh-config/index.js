@@ -71,6 +71,11 @@ function checkGiven(isValid, value, name) {
     throw invalidArgValue(name, `is not a valid ${name.includes('user') ? 'user' : 'host'} name`, value);
 }
 
+/**
+ * What a notice about a key file knows of it. locked: it only lacks its passphrase; exposed: others can read it.
+ * @typedef {{ locked?: boolean, exposed?: { file: string, mode: number } }} KeyFacts
+ */
+
 /** Reads the files for a host and its jump hosts. */
 class Config {
   #context;
@@ -79,8 +84,8 @@ class Config {
   /** Readers by destination: the files are read once, also for several attempts to connect. */
   #readers = new Map();
   #notices = [];
-  /** Notices about keys that only lack their passphrase. */
-  #lockedNotices = new WeakSet();
+  /** What is known of the key files that notices are about. @type {WeakMap<object, KeyFacts>} */
+  #facts = new WeakMap();
   #secrets = [];
   #locked = [];
 
@@ -96,9 +101,8 @@ class Config {
   /**
    * Options for a tunnel. Reads the keys every time, the files once.
    * @returns {{ options: any, servers: import('./options.js').ConfiguredServer[], notices: object[], wipe: () => void,
-   *   reader: Reader, locked: string[], isLocked: (notice: object) => boolean }} servers: the target, with these options,
-   *   and the jump hosts, with those among them; locked: key files that only lack their passphrase; isLocked: whether a
-   *   notice is about one of them
+   *   reader: Reader, locked: string[], factsOf: (notice: object) => KeyFacts }} servers: the target, with these options,
+   *   and the jump hosts, with those among them; locked: key files that only lack their passphrase
    */
   read(host) {
     const given = this.#given;
@@ -125,7 +129,7 @@ class Config {
         wipe: () => this.#wipe(),
         reader,
         locked: this.#locked,
-        isLocked: (notice) => this.#lockedNotices.has(notice),
+        factsOf: (notice) => this.#facts.get(notice) ?? {},
       };
     } catch (error) {
       this.#wipe();
@@ -155,13 +159,13 @@ class Config {
 
   /** Makes the function that records what is ignored for a host. */
   #noticeOf({ host }) {
-    return ({ name, value, line }, reason, { locked = false } = {}) => {
+    return ({ name, value, line }, reason, facts) => {
       const notice = { host, option: name, value: line === undefined ? value : line.args.join(' '), reason };
       if (line !== undefined) Object.assign(notice, { file: line.file }, line.number && { line: line.number });
       // A jump host may be there twice, and a file may be read twice.
       if (this.#notices.some((other) => isDeepStrictEqual(other, notice))) return;
       this.#notices.push(Object.freeze(notice));
-      if (locked) this.#lockedNotices.add(notice);
+      if (facts !== undefined) this.#facts.set(notice, facts);
     };
   }
 

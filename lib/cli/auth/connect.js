@@ -234,6 +234,7 @@ class Connector {
       if (await credentials.improve(error, locked)) return;
     }
     this.#messages.fatal(connectFailure(error, server));
+    this.#messages.hint({ step: 'connect', error, server, batch: this.#settings.batch });
     throw new ConnectError(error);
   }
 }

@@ -3,7 +3,7 @@
 // Decides about a host key that no file decides about: as StrictHostKeyChecking says, and as the user says.
 
 const { detailOf } = require('../../errors.js');
-const { keyType } = require('../output/messages.js');
+const { contradictedHostKey, keyType } = require('../output/messages.js');
 
 /** A host as files of known hosts have it. */
 function knownName({ host, port }) {
@@ -86,9 +86,9 @@ class HostKeyPolicy {
 
   /** The key was refused. @param {import('../../../index.js').SSHTunnelError} error */
   refused(error) {
-    const reason = error.hostKey?.reason;
-    if (reason === 'changed') this.#messages.error('WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!');
-    if (reason !== 'rejected') this.#messages.error(detailOf(error));
+    const { hostKey } = error;
+    if (hostKey?.reason !== 'rejected')
+      this.#messages.error((hostKey && contradictedHostKey(hostKey)) ?? detailOf(error));
     else if (this.#message !== undefined) this.#messages.error(this.#message);
   }
 }

@@ -58,6 +58,7 @@ class EventLog {
 
   #reconnecting({ attempt, delay, error }) {
     this.#messages.info(attempt === 1 ? lossMessage(error, this.#server) : connectFailure(error, this.#server));
+    if (error.lossReason === 'unidentified') this.#messages.hint({ step: 'connect', error });
     this.#messages.verbose(`Attempt ${attempt} to reconnect in ${delay} ms.`);
     this.#monitor.setSession('reconnecting', { attempt, delay });
     this.#json?.write('reconnecting', { attempt, delay, error: errorMembers(error) });
@@ -90,6 +91,7 @@ class EventLog {
     const lost = end.droppedUp + end.droppedDown + end.unconfirmedDown;
     if (failure !== undefined) {
       this.#messages.info(`channel ${connectionId}: ${failure}`);
+      this.#messages.hint({ step: 'open', error: end });
     } else if (!REQUESTED.includes(code) && (lost > 0 || code === 'ETIMEDOUT')) {
       this.#messages.info(`channel ${connectionId}: ${reason}; bytes not delivered: ${losses(end)}`);
     } else {

@@ -24,6 +24,8 @@ class Messages {
   #show;
   #log;
   #format;
+  /** @type {import('./hints.js').Hints | undefined} */
+  #hints;
 
   /**
    * @param {string} level of LEVELS
@@ -40,6 +42,9 @@ class Messages {
 
   /** Called with each message that the level lets through. @type {((level: string, text: string) => void) | undefined} */
   observer;
+
+  /** Whether failures are followed by hints: a user at a terminal reads them, and no program does. */
+  givesHints = false;
 
   /** How lines are shown to the user from now on. */
   set show(show) {
@@ -69,6 +74,15 @@ class Messages {
   /** @param {1 | 2 | 3} depth */
   debug(depth, text) {
     this.#print(`DEBUG${depth}`, text);
+  }
+
+  /** Says what may help, if anything is known. @param {import('./hints.js').Problem} problem */
+  hint(problem) {
+    if (!this.givesHints || !this.shows('INFO')) return;
+    const { Hints } = require('./hints.js');
+    this.#hints ??= new Hints();
+    const text = this.#hints.about(problem);
+    if (text !== undefined) this.info(`hint: ${text}`);
   }
 
   /** A server's text for the user, which is no message of the command. */
@@ -158,9 +172,63 @@ function openFailure({ code, description = '' }) {
   return Object.hasOwn(OPEN_FAILURES, code) ? `open failed: ${OPEN_FAILURES[code]}: ${description}` : undefined;
 }
 
+/**
+ * The words of ssh for a key file that others can read.
+ * @param {{ file: string, mode: number }} exposed
+ */
+function exposedKey({ file, mode }) {
+  return [
+    'WARNING: UNPROTECTED PRIVATE KEY FILE!',
+    `Permissions 0${mode.toString(8)} for '${file}' are too open.`,
+    'It is required that your private key files are NOT accessible by others.',
+    'This private key will be ignored.',
+    `Load key "${file}": bad permissions`,
+  ].join('\n');
+}
+
+/**
+ * The words of ssh for a host key that a file contradicts; undefined if none does.
+ * @param {import('../../../index.js').RefusedHostKey} hostKey
+ */
+function contradictedHostKey({ reason, name, type, fingerprint, file, line }) {
+  if (file === undefined) return undefined;
+  const words = keyType(type ?? '');
+  if (reason === 'changed')
+    return [
+      'WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!',
+      'IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!',
+      'Someone could be eavesdropping on you right now (man-in-the-middle attack)!',
+      'It is also possible that a host key has just been changed.',
+      `The fingerprint for the ${words} key sent by the remote host is`,
+      `${fingerprint}.`,
+      'Please contact your system administrator.',
+      `Add correct host key in ${file} to get rid of this message.`,
+      `Offending key in ${file}:${line}`,
+      `Host key for ${name} has changed and you have requested strict checking.`,
+    ].join('\n');
+  if (reason === 'revoked')
+    return [
+      'WARNING: REVOKED HOST KEY DETECTED!',
+      `The ${words} host key for ${name} is marked as revoked.`,
+      'This could mean that a stolen key is being used to',
+      'impersonate this host.',
+      `${words} host key for ${name} was revoked and you have requested strict checking.`,
+    ].join('\n');
+  return undefined;
+}
+
 /** The name of a host key's type as ssh shows it. */
 function keyType(type) {
   return { 'ssh-ed25519': 'ED25519', 'ssh-rsa': 'RSA' }[type] ?? (type.startsWith('ecdsa-') ? 'ECDSA' : type);
 }
 
-module.exports = { Messages, connectFailure, keyType, lossMessage, openFailure, systemWords };
+module.exports = {
+  Messages,
+  connectFailure,
+  contradictedHostKey,
+  exposedKey,
+  keyType,
+  lossMessage,
+  openFailure,
+  systemWords,
+};
