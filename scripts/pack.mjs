@@ -55,7 +55,13 @@ function npmPack(folder, into) {
 }
 
 /** What belongs into the folders that package.json lists. */
-const KINDS = { bin: /\.js$/, docs: /\.(?:md|svg)$/, examples: /\.mjs$/, lib: /\.js$/ };
+const KINDS = {
+  bin: /\.js$/,
+  docs: /\.(?:md|svg)$/,
+  examples: /\.mjs$/,
+  lib: /\.(?:js|bash|fish|zsh)$/,
+  man: /\.1$/,
+};
 
 /** The files in these folders that package.json does not exclude. */
 function inFolders() {

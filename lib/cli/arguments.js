@@ -64,6 +64,7 @@ const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no
 
 /** Long options with the address of a service, `[host:]port`: the member of the services that each sets. */
 const SERVICES = { '--health': 'health', '--metrics': 'metrics' };
+const LOG_FORMAT = '--log-format';
 
 /** The first word of the command line that runs a program; a host of this name is no program. */
 const RUN = 'run';
@@ -86,7 +87,7 @@ const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
  * @property {string[]} identities the files of -i
  * @property {import('./child.js').Program} [program] what `run` runs
  * @property {Record<string, { host: string, port: number }>} services where those that were asked for listen
- * @property {boolean} [help]
+ * @property {boolean | 'all'} [help]
  * @property {boolean} [version]
  * @property {boolean} [json]
  * @property {boolean} [noView]
@@ -168,13 +169,14 @@ class Parser {
       this.result.services[SERVICES[flag]] = serviceAddress(flag, given ?? this.#rest.shift());
       return;
     }
-    if (flag === '--log-format') {
+    if (flag === LOG_FORMAT) {
       this.result.logFormat = logFormat(given ?? this.#rest.shift());
       return;
     }
     const name = LONG[argument];
     if (name === undefined) throw new UsageError(`unknown option ${argument}`, { usage: true });
     this.result[name] = true;
+    if (name === 'help' && this.#rest[0] === 'all') this.result.help = this.#rest.shift();
   }
 
   #cluster(text) {
@@ -301,7 +303,7 @@ function serviceAddress(flag, text) {
 
 /** @returns {import('./output/log-format.js').LogFormatName} */
 function logFormat(text) {
-  if (text !== 'text' && text !== 'json') throw new UsageError('--log-format requires text or json');
+  if (text !== 'text' && text !== 'json') throw new UsageError(`${LOG_FORMAT} requires text or json`);
   return text;
 }
 
@@ -310,4 +312,11 @@ function parseArguments(argv) {
   return new Parser(argv).parse();
 }
 
-module.exports = { UsageError, parseArguments };
+/** The names of all flags: a letter, or two dashes and a word. */
+const FLAGS = [
+  ...new Set([...IGNORED, ...Object.keys(REFUSED), ...VALUED, ...Object.keys(DIRECTIVES), ...'GqVv']),
+  ...[LONG, SERVICES, RUN_FLAGS].flatMap(Object.keys),
+  LOG_FORMAT,
+];
+
+module.exports = { CONTROLS, FLAGS, UsageError, VALUED, parseArguments };

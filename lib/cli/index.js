@@ -2,8 +2,8 @@
 
 // The command `sshtunnel`.
 //
-//   arguments.js     the command line; help.js: its help
-//   subcommands.js   the first words that make it another command
+//   arguments.js     the command line; help.js: its help, and the table of flags; completion/: for shells
+//   subcommands.js   the first words that make it another command; install/: service
 //   compile-cache.js compiled code, kept between runs
 //   settings.js      what the command line and the ssh_config files say; print.js: -G and -Q
 //   run.js           from the settings to the exit status
@@ -39,7 +39,7 @@ function prepare(line, write) {
 
 /** What is printed without a destination. @param {import('./arguments.js').CommandLine} line */
 function answer({ help, version: asksVersion, query }) {
-  if (help) return require('./help.js').HELP;
+  if (help) return help === 'all' ? require('./help.js').fullHelp() : require('./help.js').HELP;
   if (asksVersion) return `sshtunnel ${version}\n`;
   return `${require('./print.js').query(query).join('\n')}\n`;
 }
@@ -59,7 +59,7 @@ function backgroundOf({ forks, logLevel }, { logFile }) {
 function fatalMessage(error) {
   if (error instanceof UsageError) {
     const { USAGE } = require('./help.js');
-    return `sshtunnel: ${error.message}${error.usage ? `\n${USAGE}` : ''}`;
+    return `sshtunnel: ${error.message}${error.usage ? `\n${USAGE}\n       sshtunnel --help` : ''}`;
   }
   return `sshtunnel: ${error.code === undefined ? error.stack : error.message}`;
 }

@@ -7,7 +7,10 @@
  * By the word: the module that runs it. Its `run(argv)` gets the arguments behind the word, and returns the exit status.
  * @type {Record<string, () => { run(argv: string[]): Promise<number> }>}
  */
-const SUBCOMMANDS = {};
+const SUBCOMMANDS = {
+  completion: () => require('./completion/index.js'),
+  service: () => require('./install/index.js'),
+};
 
 /** @param {string[]} argv @returns {(() => Promise<number>) | undefined} */
 function subcommandOf([word, ...rest]) {
@@ -15,4 +18,4 @@ function subcommandOf([word, ...rest]) {
   return () => SUBCOMMANDS[word]().run(rest);
 }
 
-module.exports = { subcommandOf };
+module.exports = { SUBCOMMANDS, subcommandOf };

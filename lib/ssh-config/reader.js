@@ -38,6 +38,8 @@ class Reader {
   #isNamed = false;
   /** The name that Host and `Match host` compare. */
   #host;
+  /** The names that Host lines have. @type {Set<string> | undefined} */
+  #names;
 
   /**
    * @param {import('./context.js').Context} context
@@ -49,6 +51,18 @@ class Reader {
     this.host = destination.host;
     this.#host = destination.host;
     this.given = destination;
+  }
+
+  /**
+   * The names of all Host lines, without patterns, in the order of the files. No section applies meanwhile, so that no
+   * command is run.
+   * @param {import('./context.js').Context} context
+   */
+  static names(context) {
+    const reader = new Reader(context, { host: 'localhost' });
+    reader.#names = new Set();
+    reader.#pass(false);
+    return [...reader.#names];
   }
 
   /** The first value of a directive, or undefined. */
@@ -117,13 +131,14 @@ class Reader {
     return tokens;
   }
 
-  #pass() {
+  /** @param {boolean} [active] whether what is read applies */
+  #pass(active = true) {
     const { command, configFile, userFile, systemFile } = this.context;
     for (const line of command?.lines ?? []) this.#flag(line);
     if (configFile === undefined) {
-      if (userFile !== undefined) this.#file(userFile, { own: true, checked: true });
-      this.#file(systemFile, { own: false, checked: false });
-    } else if (configFile.toLowerCase() !== 'none' && !this.#file(configFile, { own: true, checked: false })) {
+      if (userFile !== undefined) this.#file(userFile, { own: true, checked: true, active });
+      this.#file(systemFile, { own: false, checked: false, active });
+    } else if (configFile.toLowerCase() !== 'none' && !this.#file(configFile, { own: true, checked: false, active })) {
       throw configError('there is no such file', { file: configFile });
     }
   }
@@ -172,7 +187,8 @@ class Reader {
     for (const line of directives) {
       const known = directive(line.keyword, this.context.command !== undefined);
       if (known === undefined) {
-        if (this.#ignores(line.keyword)) continue;
+        // The line that has it ignored need not apply to a list of names.
+        if (this.#names !== undefined || this.#ignores(line.keyword)) continue;
         throw line.error(`unknown directive ${line.keyword}`);
       }
       if (known.name === 'Host') applies = this.#isHost(line) && active;
@@ -238,6 +254,7 @@ class Reader {
 
   #isHost(line) {
     if (line.args.includes('')) throw line.error('an empty pattern');
+    for (const name of line.args) if (!/[*?!]/.test(name)) this.#names?.add(name);
     return matchesAny(line.args, this.#host);
   }
 

@@ -31,12 +31,14 @@ function agentPlace(line) {
   return value;
 }
 
+/** One of the words that are the members. */
 function oneOf(values) {
-  return (line) => {
+  const read = (line) => {
     const word = single(line).toLowerCase();
     if (!Object.hasOwn(values, word)) throw line.error(`${line.keyword} cannot be '${line.args[0]}'`);
     return values[word];
   };
+  return Object.assign(read, { words: Object.keys(values) });
 }
 
 const flag = oneOf({ yes: true, true: true, no: false, false: false });
