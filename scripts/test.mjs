@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { ensureSshd } from '../__test__/helpers/ensure-sshd.mjs';
 import { npmProject } from '../__test__/helpers/npm-project.mjs';
 import { ensureServices } from '../__test__/helpers/services.mjs';
+import { ensureTools } from '../__test__/helpers/tools.mjs';
 import { prepare } from '../bench/harness/prepare.mjs';
 import { ROOT, setup } from './setup.mjs';
 
@@ -33,6 +34,7 @@ if (chosen.length === 0) {
   const { SERVERS } = await import('../interop/servers.mjs');
   for (const server of SERVERS) server.available();
   ensureServices();
+  ensureTools();
   npmProject();
   prepare({ npm: false, release: false });
 }
