@@ -50,6 +50,7 @@ test('keys move the selection within the list', () => {
   assert.equal(selected('down', 'down', 'up', 'up', 'up'), 11);
   assert.equal(selected('end'), 17);
   assert.equal(selected('end', 'down'), 17);
+  assert.equal(selected('end', 'up'), 16);
   assert.equal(selected('end', 'home'), 11);
   assert.equal(selected('down', 'pagedown'), 14);
   assert.equal(selected('end', 'pageup'), 14);
