@@ -66,6 +66,9 @@ const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no
 const SERVICES = { '--health': 'health', '--metrics': 'metrics' };
 const LOG_FORMAT = '--log-format';
 
+/** The long option of a command that a supervisor runs; for nobody else. */
+const SUPERVISED = '--supervised';
+
 /** The first word of the command line that runs a program; a host of this name is no program. */
 const RUN = 'run';
 /** Flags of `run`: what they set, and whether they have a value. */
@@ -86,7 +89,7 @@ const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
  * @property {boolean} [prints] whether the settings are printed, and nothing else is done
  * @property {string[]} identities the files of -i
  * @property {import('./child.js').Program} [program] what `run` runs
- * @property {Record<string, { host: string, port: number }>} services where those that were asked for listen
+ * @property {Record<string, { host?: string, port?: number }>} services where those that were asked for listen
  * @property {boolean | 'all'} [help]
  * @property {boolean} [version]
  * @property {boolean} [json]
@@ -113,10 +116,9 @@ class Parser {
     const { result } = this;
     while (this.#rest.length > 0) {
       const argument = this.#rest.shift();
-      if (argument.startsWith('--') && argument !== '--') this.#long(argument);
-      else if (argument.startsWith('-') && argument.length > 1 && argument !== '--') this.#cluster(argument.slice(1));
-      else if (argument === '--' && this.#rest.length === 0) break;
-      else if (result.host === undefined) this.#destination(argument === '--' ? this.#rest.shift() : argument);
+      if (this.#option(argument)) continue;
+      if (argument === '--' && this.#rest.length === 0) break;
+      if (result.host === undefined) this.#destination(argument === '--' ? this.#rest.shift() : argument);
       else
         throw new UsageError(
           `no remote command is run: ${result.host === RUN ? 'a command here is behind --' : 'the command only forwards'}`,
@@ -131,6 +133,29 @@ class Parser {
       throw new UsageError(`--${service} and -W cannot be given together: nothing listens`);
     if (this.#program !== undefined) this.#checkProgram(this.#program);
     return result;
+  }
+
+  /** Tells options, with their values, from the other arguments. */
+  split() {
+    const all = [...this.#rest];
+    /** @type {{ options: string[], names: string[], line: CommandLine }} */
+    const split = { options: [], names: [], line: this.result };
+    while (this.#rest.length > 0) {
+      const at = all.length - this.#rest.length;
+      const argument = this.#rest.shift();
+      if (this.#option(argument)) split.options.push(...all.slice(at, all.length - this.#rest.length));
+      else if (argument === '--') split.names.push(...this.#rest.splice(0));
+      else split.names.push(argument);
+    }
+    return split;
+  }
+
+  /** Reads an argument, with its value, if it is an option. */
+  #option(argument) {
+    if (!argument.startsWith('-') || argument === '-' || argument === '--') return false;
+    if (argument.startsWith('--')) this.#long(argument);
+    else this.#cluster(argument.slice(1));
+    return true;
   }
 
   /** @param {import('./child.js').Program} program */
@@ -163,6 +188,10 @@ class Parser {
     const [, flag, given] = /^([^=]*)(?:=(.*))?$/s.exec(argument);
     if (Object.hasOwn(RUN_FLAGS, flag)) {
       this.#runFlag(flag, given);
+      return;
+    }
+    if (argument === SUPERVISED) {
+      this.result.services.supervisor = {};
       return;
     }
     if (Object.hasOwn(SERVICES, flag)) {
@@ -319,4 +348,13 @@ const FLAGS = [
   LOG_FORMAT,
 ];
 
-module.exports = { CONTROLS, FLAGS, UsageError, VALUED, parseArguments };
+/**
+ * Splits arguments that have several destinations.
+ * @param {string[]} argv
+ * @returns {{ options: string[], names: string[], line: CommandLine }} options: with their values, as `line` has them
+ */
+function splitArguments(argv) {
+  return new Parser(argv).split();
+}
+
+module.exports = { CONTROLS, FLAGS, SUPERVISED, UsageError, VALUED, parseArguments, splitArguments };

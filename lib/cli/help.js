@@ -73,6 +73,12 @@ const DIRECTIVES = [
   entry('Reconnect', 'yes|no', 'whether a disconnected session is restored'),
 ];
 
+/** How a tunnel in the background is closed. */
+const CLOSING = [
+  entry('--force', '', 'resets connections'),
+  entry('--timeout', 'time', 'resets connections after this time'),
+];
+
 /** The first words that make it another command. */
 const COMMANDS = [
   entry('run', '[flags] host -- command', 'runs a program whose URLs lead through the tunnel', 'hosts', [
@@ -80,6 +86,32 @@ const COMMANDS = [
     entry('--no-urls', '', 'leaves the arguments of the program as they are'),
     entry('--quiet-unless-failed', '', 'shows the output of the program only if it fails'),
   ]),
+  entry(
+    'up',
+    '[flags] [NAME ...]',
+    'brings up tunnels in the background; without a name, what was up before',
+    'profiles',
+  ),
+  entry('down', '--all | NAME ...', 'closes tunnels in the background', 'profiles', [
+    entry('--all', '', 'all of them'),
+    ...CLOSING,
+  ]),
+  entry('restart', 'NAME ...', 'closes tunnels in the background, and brings them up again', 'profiles', CLOSING),
+  entry('ls', '', 'lists tunnels in the background, and hosts that could be one', undefined, [
+    entry('--json', '', 'as JSON'),
+    entry('-F', 'file', 'the ssh_config file', 'files'),
+  ]),
+  entry('status', 'NAME', 'shows a tunnel in the background; the status is 0 if it is up', 'profiles', [
+    entry('--json', '', 'as JSON'),
+    entry('-F', 'file', 'the ssh_config file', 'files'),
+  ]),
+  entry('logs', 'NAME', 'prints the log of a tunnel in the background', 'profiles', [
+    entry('-f', '', 'follows it'),
+    entry('-n', 'lines', 'only the last lines'),
+    entry('-v', '', 'connections, too'),
+    entry('--json', '', 'the lines as they are'),
+  ]),
+  entry('supervise', '', 'runs the supervisor of the tunnels in the foreground'),
   entry('service', 'install|uninstall NAME', 'makes a service of a host of ssh_config that has forwards', 'services', [
     entry('--print', '', 'prints the file of the service, and writes nothing'),
     entry('--yes', '', 'does not ask'),
@@ -131,7 +163,7 @@ ${PURPOSE}
   -f                                goes to the background
   -q, -v, --json                    prints nothing; more; JSON lines
 
-Commands: ${COMMANDS.flatMap(({ names }) => names).join(', ')}
+${wrapped(`Commands: ${COMMANDS.flatMap(({ names }) => names).join(', ')}`, WIDTH).join('\n')}
 
 Ctrl-C lets connections finish; once more resets them.
 All flags and commands: sshtunnel --help all. The manual: man sshtunnel

@@ -165,7 +165,7 @@ function settingsOf(settings) {
   const { linger, closeTimeout } = settings;
   add('Linger', typeof linger === 'boolean' ? yes(linger) : linger.l_linger);
   if (typeof closeTimeout === 'number') add('CloseTimeout', closeTimeout / 1000);
-  add('Reconnect', yes(settings.value('Reconnect', false)));
+  add('Reconnect', yes(settings.reconnects));
   return found.map(([name, value]) => `${name} ${value}`);
 }
 

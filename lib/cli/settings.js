@@ -48,7 +48,17 @@ class Settings {
     this.program = line.program;
     this.services = line.services;
     if (this.forks) this.#checkBackground(line);
-    this.forwardings = this.#forwardings(line);
+    this.forwardings = line.stdio === undefined ? forwardingsOf(this.reader, line.forwardings) : [];
+  }
+
+  /** Whether a supervisor runs the command: a tunnel in the background is to come back, and to be complete. */
+  get isSupervised() {
+    return Object.hasOwn(this.services, 'supervisor');
+  }
+
+  /** Whether a disconnected session is restored. */
+  get reconnects() {
+    return this.value('Reconnect', this.isSupervised);
   }
 
   /** The value of a directive, or its default. */
@@ -110,7 +120,7 @@ class Settings {
 
   get exitOnForwardFailure() {
     // A program that is run may need all of them.
-    return this.value('ExitOnForwardFailure', this.program !== undefined);
+    return this.value('ExitOnForwardFailure', this.program !== undefined || this.isSupervised);
   }
 
   /** The family of addresses to listen on, `any` for both. */
@@ -170,7 +180,7 @@ class Settings {
     const { options, servers, locked, wipe } = this.#config.read(this.host);
     options.linger = this.linger;
     options.readyTimeout ??= Math.min(READY_TIMEOUT + attemptsTime(this.reader), MAX_MILLISECONDS);
-    if (this.value('Reconnect', false)) {
+    if (this.reconnects) {
       options.reconnect = true;
       options.keepaliveInterval ??= ALIVE_INTERVAL * 1000;
     }
@@ -189,22 +199,23 @@ class Settings {
       throw line.error(`ForkAfterAuthentication cannot be given together with ${other}: it ends standard output`);
     }
   }
+}
 
-  /**
-   * The forwardings of the command line, then those of the files; the same one counts once.
-   * @param {import('./arguments.js').CommandLine} line
-   */
-  #forwardings({ forwardings, stdio }) {
-    if (stdio !== undefined || this.value('ClearAllForwardings', false)) return [];
-    const line = { error: (reason) => configError(reason, { file: 'command line' }) };
-    // As for ssh: a host of the command line may have a percent sign in it, as addresses with a zone do.
-    const all = forwardings.map((value) => expandForwarding(this.reader, value, line, { hosts: false }));
-    for (const name of ['LocalForward', 'DynamicForward', 'RemoteForward']) {
-      for (const { value, line } of this.reader.list(name)) all.push(expandForwarding(this.reader, value, line));
-    }
-    const seen = new Set();
-    return all.filter((value) => !seen.has(JSON.stringify(value)) && seen.add(JSON.stringify(value)));
+/**
+ * The forwardings of a command line, then those of the files for a host; the same one counts once.
+ * @param {import('../ssh-config/reader.js').Reader} reader
+ * @param {object[]} [given] those of the command line
+ */
+function forwardingsOf(reader, given = []) {
+  if (reader.value('ClearAllForwardings')) return [];
+  const line = { error: (reason) => configError(reason, { file: 'command line' }) };
+  // As for ssh: a host of the command line may have a percent sign in it, as addresses with a zone do.
+  const all = given.map((value) => expandForwarding(reader, value, line, { hosts: false }));
+  for (const name of ['LocalForward', 'DynamicForward', 'RemoteForward']) {
+    for (const { value, line } of reader.list(name)) all.push(expandForwarding(reader, value, line));
   }
+  const seen = new Set();
+  return all.filter((value) => !seen.has(JSON.stringify(value)) && seen.add(JSON.stringify(value)));
 }
 
 function noticeText({ option, value, reason, file, line }) {
@@ -225,4 +236,4 @@ function missingIdentities(identities) {
   });
 }
 
-module.exports = { Settings, missingIdentities };
+module.exports = { Settings, forwardingsOf, missingIdentities };

@@ -8,6 +8,13 @@
  * @type {Record<string, () => { run(argv: string[]): Promise<number> }>}
  */
 const SUBCOMMANDS = {
+  up: () => require('./manager/up.js'),
+  down: () => require('./manager/down.js'),
+  restart: () => require('./manager/restart.js'),
+  ls: () => require('./manager/ls.js'),
+  status: () => require('./manager/status.js'),
+  logs: () => require('./manager/logs.js'),
+  supervise: () => require('./manager/supervise.js'),
   completion: () => require('./completion/index.js'),
   service: () => require('./install/index.js'),
 };

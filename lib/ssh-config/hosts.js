@@ -21,21 +21,21 @@ function knownNames(file) {
   return fields.filter((name) => !/^[[|@#]|[*?!]/.test(name));
 }
 
-/** What a function returns, or nothing if a file is not valid. */
-function ifReadable(read) {
+/** The names of the files in place of the usual ones; undefined: the usual ones. */
+const contextOf = (configFile) => makeContext(configFile, { lines: [], passphrases: new Map() });
+
+/** The names of Host lines, without patterns. No command of a Match is run. */
+const configuredNames = (context) => Reader.names(context).filter(isHost);
+
+/** Likewise, and none if a file is not valid. */
+function namesOf(context) {
   try {
-    return read();
+    return configuredNames(context);
   } catch (error) {
     if (error.code !== 'ERR_SSH_CONFIG') throw error;
     return [];
   }
 }
-
-/** The names of the files in place of the usual ones; undefined: the usual ones. */
-const contextOf = (configFile) => makeContext(configFile, { lines: [], passphrases: new Map() });
-
-/** The names of Host lines, without patterns. No command of a Match is run. */
-const configuredNames = (context) => ifReadable(() => Reader.names(context)).filter(isHost);
 
 /**
  * The hosts that the user's files name, sorted.
@@ -45,25 +45,7 @@ const configuredNames = (context) => ifReadable(() => Reader.names(context)).fil
 function hostNames(configFile) {
   const context = contextOf(configFile);
   const known = context.userFolder === undefined ? [] : knownNames(path.join(context.userFolder, 'known_hosts'));
-  return [...new Set([...configuredNames(context), ...known.filter(isHost)])].sort();
+  return [...new Set([...namesOf(context), ...known.filter(isHost)])].sort();
 }
 
-/**
- * The hosts of ssh_config that have a forward, sorted.
- * @param {string} [configFile]
- * @returns {string[]}
- */
-function profileNames(configFile) {
-  const context = contextOf(configFile);
-  const hasForward = (host) => {
-    const reader = new Reader(context, { host });
-    reader.read();
-    const kinds = ['LocalForward', 'DynamicForward', 'RemoteForward'];
-    return kinds.some((name) => reader.list(name).length > 0) ? [host] : [];
-  };
-  return configuredNames(context)
-    .flatMap((host) => ifReadable(() => hasForward(host)))
-    .sort();
-}
-
-module.exports = { hostNames, profileNames };
+module.exports = { configuredNames, contextOf, hostNames };

@@ -85,6 +85,7 @@ function candidates(words) {
   const command = COMMANDS.find(({ names }) => words.length > 1 && names.includes(words[0]));
   const before = words.slice(command === undefined ? 0 : 1, -1);
   const isPlain = command === undefined || command.names[0] === 'run';
+  const takesFlags = isPlain || command.names[0] === 'up';
   const own = command?.flags ?? [];
   // What follows is for the program that is run.
   if (command !== undefined && before.includes('--')) return [];
@@ -97,7 +98,7 @@ function candidates(words) {
       const found = start(valuesOf(joined, value, given), value);
       return found.map((each) => ({ ...each, value: head + each.value }));
     }
-    return start(flagsOf(isPlain ? [...own, ...entries] : own), current);
+    return start(flagsOf(takesFlags ? [...own, ...entries] : own), current);
   }
   if (!isPlain) return start(valuesOf(command, current, given), current);
   if (given.names.length > 0) return [];

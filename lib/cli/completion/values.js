@@ -70,7 +70,7 @@ function hosts(written, /** @type {Given} */ { configFile }) {
 
 /** Hosts that have forwards, and are not there yet. */
 function profiles(_, /** @type {Given} */ { configFile, names }) {
-  const { profileNames } = require('../../ssh-config/hosts.js');
+  const { profileNames } = require('../manager/profiles.js');
   return plain(profileNames(configFile).filter((name) => !names.includes(name)));
 }
 

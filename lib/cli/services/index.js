@@ -20,11 +20,12 @@
 
 /**
  * By the member of the command line that asks for it.
- * @type {Record<string, () => { start(address: { host: string, port: number }, context: Context): Promise<Service> }>}
+ * @type {Record<string, () => { start(address: { host?: string, port?: number }, context: Context): Promise<Service> }>}
  */
 const SERVICES = {
   health: () => require('./health.js'),
   metrics: () => require('./metrics.js'),
+  supervisor: () => require('../manager/supervised.js'),
 };
 
 class Services {
@@ -33,7 +34,7 @@ class Services {
 
   /**
    * Starts all that the command line asks for.
-   * @param {Record<string, { host: string, port: number }>} wanted
+   * @param {Record<string, { host?: string, port?: number }>} wanted
    * @param {Context} context
    */
   async start(wanted, context) {
