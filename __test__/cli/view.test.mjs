@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { after } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 
@@ -342,6 +342,18 @@ test('a question while the view is up has the terminal, and the view returns wit
   await terminal.press('C-c');
   await terminal.shows(/status 0[^]* icanon [^]* echo /);
   assert.doesNotMatch((await terminal.lines()).join('\n'), /42/, 'the answer is not shown');
+});
+
+test('connections may finish when the terminal has gone', { skip }, async (t) => {
+  const { terminal, client, port } = await open(t);
+  const peer = await client();
+  const pid = await pidIn(terminal);
+  terminal.stop();
+  await until(() => refuses(Number(port)));
+  await exchange(peer, 100_000);
+  peer.end();
+  assert.equal((await peer.ended).end, 'FIN');
+  await until(() => !existsSync(`/proc/${pid}`));
 });
 
 const python = findProgram('python3');
