@@ -85,7 +85,9 @@ test('NumberOfPasswordPrompts limits prompts, BatchMode disables them, and Ctrl-
     await session.sees(/'s password: /);
     session.type('no\r');
   }
-  await session.sees(/user@127\.0\.0\.1: Permission denied \(publickey,password\)\.\r\n(?:hint: [^\r]*\r\n)?status 255/);
+  await session.sees(
+    /user@127\.0\.0\.1: Permission denied \(publickey,password\)\.\r\n(?:hint: [^\r]*\r\n)?status 255/,
+  );
   assert.equal(asking.attempts, 2, 'both passwords, and no method that this server does not list');
   const batch = AtTerminal.start(t, ['-o', 'BatchMode=yes', ...args]);
   await batch.sees(/Permission denied \(publickey,password\)\.\r\n(?:hint: [^\r]*\r\n)?status 255/);
