@@ -61,7 +61,7 @@ function source() {
     const name = file.startsWith('..') ? file.slice(3) : `docs/${file}`;
     return words === file || words.endsWith('.md') || words === name ? `*${name}*` : `${words} (*${name}*)`;
   };
-  const linked = text.replace(/\[([^\]]+)\]\(([^)]+)\)/g, link);
+  const linked = text.replace(/^<picture>[^]*?<\/picture>\n\n/gm, '').replace(/\[([^\]]+)\]\(([^)]+)\)/g, link);
   const [intro, ...sections] = linked.split(/^(?=## )/m);
   const upper = sections.map((section) => section.replace(/^## (.*)$/m, (_, title) => `## ${title.toUpperCase()}`));
   const synopsis = USAGE.replace(/^usage: /, '')

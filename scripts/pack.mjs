@@ -59,7 +59,7 @@ const KINDS = {
   bin: /\.js$/,
   docs: /\.(?:md|svg)$/,
   examples: /\.mjs$/,
-  lib: /\.(?:js|bash|fish|zsh)$/,
+  lib: /\.(?:js|mjs|html|css|svg|bash|fish|zsh)$/,
   man: /\.1$/,
 };
 

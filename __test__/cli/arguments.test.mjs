@@ -180,9 +180,11 @@ test('docs/command.md has every flag, directive and report', () => {
   const page = readFileSync(new URL('../../docs/command.md', import.meta.url), 'utf8');
   for (const flag of '46AaBbCcDEeFfGgIiJKkLlMmNnOoPpQqRSsTtVvWwXxYy')
     assert.ok(page.includes(`\`-${flag}`), `-${flag}`);
-  for (const flag of ['--json', '--no-view', '--help', '--version']) assert.ok(page.includes(`\`${flag}\``), flag);
+  for (const flag of ['--json', '--no-view', '--web', '--help', '--version'])
+    assert.ok(page.includes(`\`${flag}`), flag);
   for (const name in COMMAND) assert.ok(page.includes(`\`${name}`), name);
   for (const event of [
+    'web',
     'ready',
     'listening',
     'connection',

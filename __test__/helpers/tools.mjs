@@ -6,7 +6,7 @@ import { ensurePackages, findProgram } from './ensure-sshd.mjs';
 /** By the program, the packages that have it and what it needs. */
 const TOOLS = {
   autossh: ['autossh'],
-  chromium: ['chromium'],
+  chromium: ['chromium', 'fonts-dejavu-core'],
   curl: ['curl'],
   danted: ['dante-server', 'libnss-wrapper'],
   fish: ['fish'],

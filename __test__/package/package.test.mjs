@@ -69,6 +69,13 @@ test('both packages contain exactly the expected files', () => {
     'a binary in the package of all platforms',
   );
   assert.ok(platform.files.includes(here.binary));
+  // What the command serves to a browser, and no picture of it.
+  for (const name of ['page.html', 'page.css', 'page.mjs', 'favicon.svg'])
+    assert.ok(main.files.includes(`lib/cli/web/page/${name}`), name);
+  assert.deepEqual(
+    main.files.filter((file) => file.endsWith('.png')),
+    [],
+  );
   for (const { files } of [main, platform])
     for (const file of [NOTICES, SBOM, 'LICENSE']) assert.ok(files.includes(file));
   assert.equal(platform.name, here.package);

@@ -63,7 +63,7 @@ const KINDS = { L: 'local', D: 'dynamic', R: 'remote' };
 const LONG = { '--help': 'help', '--version': 'version', '--json': 'json', '--no-view': 'noView' };
 
 /** Long options with the address of a service, `[host:]port`: the member of the services that each sets. */
-const SERVICES = { '--health': 'health', '--metrics': 'metrics' };
+const SERVICES = { '--health': 'health', '--metrics': 'metrics', '--web': 'web' };
 const LOG_FORMAT = '--log-format';
 
 /** The long option of a command that a supervisor runs; for nobody else. */

@@ -61,6 +61,7 @@ const FLAGS = {
     entry('--json', '', 'events on standard output, a JSON object on each line'),
     entry('--log-format', 'text|json', 'how messages are written', 'logFormats'),
     entry('--no-view', '', 'no live view, even if standard output is a terminal'),
+    entry('--web', '[address:]port', 'serves a page with the live view, on this machine; prints its address'),
     entry('--help, --help all', '', 'the commonest flags; all of them'),
     entry('-V, --version', '', 'the version'),
   ],

@@ -11,6 +11,7 @@
 //   forwardings.js   -L, -D and -R; stdio.js: -W; child.js: run
 //   control/         -M and -O: server.js, client.js, lines.js
 //   monitor.js       what is known of the run at this moment; services/: what shows it to others, beside the tunnel
+//   web/             the page of --web: server.js, state-stream.js; page/ is what runs in the browser
 //   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
 //   output/          messages.js: standard error, by log-format.js; json-lines.js: --json; event-log.js: events of the tunnel to
 //                    all of these; summary.js: the last line; text.js: text for terminals

@@ -230,16 +230,18 @@ class Monitor {
 
   /** Closes a connection by its Linger. @param {number} connectionId */
   async close(connectionId) {
-    await this.#find(connectionId)?.promises.close();
+    await (await this.find(connectionId))?.promises.close();
   }
 
   /** Resets a connection. @param {number} connectionId */
   async reset(connectionId) {
-    await this.#find(connectionId)?.promises.reset();
+    await (await this.find(connectionId))?.promises.reset();
   }
 
-  #find(connectionId) {
-    return this.connections.find(({ info }) => info.connectionId === connectionId)?.info;
+  /** The connection of this number, if it exists at this moment. @param {number} connectionId */
+  async find(connectionId) {
+    const infos = (await this.#tunnel?.promises.connections()) ?? [];
+    return infos.find((info) => info.connectionId === connectionId);
   }
 
   /** Everything as a JSON object of its own, as of the last refresh(). docs/control.md describes it. */

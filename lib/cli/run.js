@@ -149,7 +149,6 @@ class Run {
   }
 
   async #relayStdio() {
-    this.#monitor.setSession('connected');
     // The connection reports what is lost; there is no other one.
     this.#tunnel.on('error', (error) => this.#messages.debug(1, error.message));
     try {

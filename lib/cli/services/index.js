@@ -26,6 +26,7 @@ const SERVICES = {
   health: () => require('./health.js'),
   metrics: () => require('./metrics.js'),
   supervisor: () => require('../manager/supervised.js'),
+  web: () => require('./web.js'),
 };
 
 class Services {
