@@ -6,6 +6,11 @@ import { pathToFileURL } from 'node:url';
 import { ensurePackages, findProgram } from '../../__test__/helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../../__test__/helpers/keys.mjs';
 
+/** Gives a picture a palette of this many colors: it is then a third of the size. */
+export function compress(file, colors) {
+  execFileSync(findProgram('pngquant'), ['--force', '--strip', '--speed', '1', '--output', file, String(colors), file]);
+}
+
 /**
  * Writes a picture of a page without a background of its own.
  * @param {string} html
@@ -31,8 +36,7 @@ export function picture(html, file, { width, height, scale = 2 }) {
       pathToFileURL(page).href,
     ];
     execFileSync(findProgram('chromium'), args, { stdio: ['ignore', 'ignore', 'ignore'] });
-    // With a palette, it is a third of the size.
-    execFileSync(findProgram('pngquant'), ['--force', '--strip', '--speed', '1', '--output', file, '64', file]);
+    compress(file, 64);
   } finally {
     folder.remove();
   }
