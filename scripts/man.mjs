@@ -12,7 +12,7 @@ import markedMan from 'marked-man';
 import { ROOT } from './setup.mjs';
 
 const require = createRequire(import.meta.url);
-const { USAGE } = require('../lib/cli/help.js');
+const { COMMANDS, USAGE } = require('../lib/cli/help.js');
 const { version } = require('../package.json');
 
 const SOURCE = join(ROOT, 'docs', 'command.md');
@@ -64,9 +64,11 @@ function source() {
   const linked = text.replace(/^<picture>[^]*?<\/picture>\n\n/gm, '').replace(/\[([^\]]+)\]\(([^)]+)\)/g, link);
   const [intro, ...sections] = linked.split(/^(?=## )/m);
   const upper = sections.map((section) => section.replace(/^## (.*)$/m, (_, title) => `## ${title.toUpperCase()}`));
-  const synopsis = USAGE.replace(/^usage: /, '')
-    .split('\n')
-    .map((line) => `    ${line.trim()}`);
+  const usage = USAGE.replace(/^usage: /, '').split('\n');
+  // The usage has `run`.
+  const others = COMMANDS.filter(({ names }) => names[0] !== 'run');
+  const commands = others.map(({ names, value }) => `sshtunnel ${names[0]} ${value}`.trim());
+  const synopsis = [...usage, ...commands].map((line) => `    ${line.trim()}`);
   const files = FILES.map(([name, words]) => `| \`${name}\` | ${words} |`).join('\n');
   return [
     '# sshtunnel(1) -- forward ports through an SSH server',

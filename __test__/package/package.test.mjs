@@ -296,6 +296,15 @@ test('the command works in an installed package', async () => {
   assert.equal(printed, `sshtunnel ${version}\n`);
 });
 
+test('npm install -g installs the command, its completion and its manual page', async () => {
+  const prefix = join(folder.path, 'global');
+  const files = [packed.main.file, packed.platform.file];
+  await succeed('npm', ['install', '--global', '--prefix', prefix, ...files, ...NPM]);
+  const command = join(prefix, process.platform === 'win32' ? '' : 'bin', 'sshtunnel');
+  assert.match(await succeed(command, ['completion', 'bash']), /^complete .* sshtunnel$/m);
+  if (process.platform !== 'win32') assert.ok(existsSync(join(prefix, 'share', 'man', 'man1', 'sshtunnel.1')));
+});
+
 test('import has the same exports as require', async () => {
   const printed = await runInProject(
     'names.mjs',

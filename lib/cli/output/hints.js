@@ -29,8 +29,12 @@ const isUnidentified = ({ step, error }) => step === 'connect' && error.lossReas
 /** Whether the server wanted a key, and was offered none. */
 const lacksKeys = ({ error }) => !['publickey', 'agent'].some((method) => error.triedMethods?.includes(method));
 
-const isAuth = ({ step, error }) =>
-  step === 'connect' && error.code === 'ERR_SSH_AUTH' && error.acceptedMethods?.includes('publickey');
+/** Whether keys were wanted, and no answer of the user was refused, which needs no hint. */
+const isAuth = ({ step, error: { code, acceptedMethods = [], triedMethods = [] } = /** @type {any} */ ({}) }) =>
+  step === 'connect' &&
+  code === 'ERR_SSH_AUTH' &&
+  acceptedMethods.includes('publickey') &&
+  !['password', 'keyboard-interactive'].some((method) => triedMethods.includes(method));
 
 const isHostKey = ({ step, error }, ...reasons) => step === 'connect' && reasons.includes(error.hostKey?.reason);
 
