@@ -111,6 +111,8 @@ test('subcommands are completed, and what follows them', () => {
   assert.deepEqual(values('service', '--p'), ['--print']);
   assert.deepEqual(values('run', '--env', 'PAT'), ['PATH']);
   assert.deepEqual(values('run', 'db', '--', 'ps'), []);
+  // In a subcommand, -n has a value, and -f has none.
+  assert.deepEqual(values('logs', '-n', ''), []);
 });
 
 test('the script of an unknown shell is an error', async (t) => {

@@ -8,6 +8,7 @@ import { after } from 'node:test';
 import { test } from '../helpers/bounded.mjs';
 import { Cli, Setting, echo } from '../helpers/cli.mjs';
 import { freePort } from '../helpers/daemon.mjs';
+import { Manager } from '../helpers/manager.mjs';
 import { connect, refusingPort, silentPort } from '../helpers/peers.mjs';
 import { until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -112,6 +113,21 @@ const RUNS = {
     const end = await Promise.all([runs(t, 'sh', '-c', 'exit 7'), runs(t, 'sh', '-c', 'kill -TERM $$')]);
     assert.deepEqual(end, [7, 128 + constants.signals.SIGTERM]);
     return ['that of the program'];
+  },
+  '`status`: the tunnel is up': async (t) => {
+    const manager = Manager.create(t, server);
+    const target = await echo(t);
+    await manager.profile('up-one', target);
+    await manager.profile('down-one', target);
+    await manager.profile('failed-one', target, 'User nobody-of-that-name');
+    await manager.up(t, 'up-one', 'failed-one');
+    const names = ['up-one', 'down-one', 'failed-one'];
+    return Promise.all(names.map(async (name) => (await manager.run(t, 'status', '-F', manager.config, name)).status));
+  },
+  '`up`, `restart`: not all': async (t) => {
+    const manager = Manager.create(t, server);
+    await manager.profile('db', await echo(t), 'User nobody-of-that-name');
+    return [(await manager.up(t, 'db')).status, (await manager.run(t, 'restart', 'db')).status];
   },
   'SIGHUP, SIGINT or SIGTERM': async (t) => {
     const ends = [];

@@ -39,7 +39,7 @@ function cluster(word) {
  * @param {import('../help.js').Entry[]} more
  */
 function opened(word, more) {
-  if (word.startsWith('--')) {
+  if (word.startsWith('--') || more.some(({ names }) => names.includes(word))) {
     const entry = entryOf(word, more);
     return entry?.value ? entry : undefined;
   }
