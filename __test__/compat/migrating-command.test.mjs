@@ -12,7 +12,7 @@ import { freePort } from '../helpers/daemon.mjs';
 import { ensurePackages } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { Target, behaviors, connect, exchange, refuses, refusingPort } from '../helpers/peers.mjs';
-import { ROOT, run, signal, until } from '../helpers/process.mjs';
+import { ROOT, isAlive, run, signal, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
 
 const LINUX = { skip: process.platform !== 'linux' && 'processes are found in /proc' };
@@ -45,6 +45,7 @@ class Shell {
     const known = join(shell.cwd, 'known_hosts');
     writeFileSync(known, `${server.address} ${server.hostKeys[0].publicKey}\n`);
     shell.config = join(shell.cwd, 'config');
+    Object.assign(shell.env, { XDG_RUNTIME_DIR: shell.cwd, XDG_STATE_HOME: shell.cwd });
     const forwards = [
       `Host db\n  LocalForward ${shell.port} 127.0.0.1:${target.port}`,
       `Host web\n  RemoteForward ${shell.remote} 127.0.0.1:${target.port}`,
@@ -75,7 +76,8 @@ class Shell {
   /** A command of the page with the names of the test. */
   fit(command) {
     const found = [
-      [/\b(ssh|autossh|sshtunnel)(?= -|$| \w+$)/g, `$1 -F ${this.config}`],
+      [/\bsshtunnel (up|ls)\b/g, `sshtunnel $1 -F ${this.config}`],
+      [/\b(ssh|autossh|sshtunnel)(?= -|$| (?:db|web)$)/g, `$1 -F ${this.config}`],
       [/\bme@bastion\b/g, `${userInfo().username}@bastion`],
       [/\b(db\.internal:5432|cache\.internal:6379|127\.0\.0\.1:8080)\b/g, `127.0.0.1:${target.port}`],
       [/\b15432\b/g, String(this.port)],
@@ -118,7 +120,8 @@ class Shell {
       .filter((pid) => /^\d+$/.test(pid))
       .filter((pid) => {
         try {
-          return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(this.cwd);
+          // The supervisor of tunnels has its folders in the environment only.
+          return ['cmdline', 'environ'].some((name) => readFileSync(`/proc/${pid}/${name}`, 'utf8').includes(this.cwd));
         } catch {
           return false; // It has ended.
         }
@@ -234,6 +237,15 @@ async function comesBack(shell, command) {
 rows(
   'The command in place of autossh',
   {
+    USR1: async (shell, command) => {
+      const [start, restart] = command.split('; ');
+      assert.equal((await shell.run(start)).code, 0);
+      await there(shell.port);
+      const before = server.sessions();
+      assert.equal((await shell.run(restart)).code, 0);
+      await until(() => before.every((pid) => !isAlive(pid)));
+      await there(shell.port);
+    },
     PIDFILE: async (shell, command, side) => {
       const [start, end] = command.split('; ');
       assert.equal((await shell.run(start)).code, 0);
@@ -290,6 +302,11 @@ const reachesRemote = async (shell, command) => {
   await there(shell.remote);
 };
 
+const bringUp = async (shell, command = 'sshtunnel up db') => {
+  const { code, stderr } = await shell.run(command);
+  assert.equal(code, 0, stderr);
+};
+
 rows('The command in place of mole', {
   'local --destination': async (shell, command) => {
     const { output } = shell.start(command);
@@ -311,6 +328,27 @@ rows('The command in place of mole', {
     assert.match(output.stderr, /^debug1: /m);
   },
   '--connection-retries': comesBack,
+  'start alias': async (shell, command) => {
+    await bringUp(shell, command);
+    await there(shell.port);
+  },
+  instances: async (shell, command) => {
+    await bringUp(shell);
+    const { code, stdout } = await shell.run(command);
+    assert.equal(code, 0);
+    assert.match(stdout, /^db +up /m);
+  },
+  logs: async (shell, command) => {
+    await bringUp(shell);
+    const { code, stdout } = await shell.run(command);
+    assert.equal(code, 0);
+    assert.notEqual(stdout, '');
+  },
+  stop: async (shell, command) => {
+    await bringUp(shell);
+    assert.equal((await shell.run(command)).code, 0);
+    await gone(shell.port);
+  },
   '--insecure': async (shell, command) => {
     writeFileSync(join(shell.cwd, 'known_hosts'), '');
     await reaches(shell, command);
