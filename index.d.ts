@@ -1059,6 +1059,17 @@ export interface LocalForwardOptions extends AbortOptions {
    * socket gets no further connections.
    */
   localPathReplace?: boolean | undefined;
+  /**
+   * The descriptor of a socket that listens already, such as one that a service manager passes, in place of
+   * the other members that begin with `local`: a TCP or Unix stream socket. Throws ERR_INVALID_ARG_VALUE for
+   * any other descriptor, and ERR_FEATURE_UNAVAILABLE_ON_PLATFORM on Windows.
+   *
+   * The tunnel takes the descriptor over: it is closed at the call, and the socket, which has another one
+   * from then on, at the end of the forward or if it cannot be opened. It must not belong to a `net.Server`.
+   * O_NONBLOCK of the socket is set, which other processes that have it see, too. The file of a Unix socket
+   * stays. A program that the process starts does not inherit the socket.
+   */
+  localFd?: number | undefined;
   /** The host of the target, resolved by the SSH server. It requires `forwardPort`. */
   forwardHost?: string | undefined;
   /** The port of the target, 1 to 65535. It requires `forwardHost`. */
@@ -1093,6 +1104,8 @@ export interface DynamicForwardOptions extends AbortOptions {
   localPathMode?: number | undefined;
   /** Whether that socket replaces another one, as {@link LocalForwardOptions.localPathReplace}. */
   localPathReplace?: boolean | undefined;
+  /** The descriptor of a socket that listens already, as {@link LocalForwardOptions.localFd}. */
+  localFd?: number | undefined;
   /**
    * The user name that clients must send, 1 to 255 bytes of UTF-8. Default: no authentication. It requires
    * `password`.

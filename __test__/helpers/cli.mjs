@@ -119,7 +119,7 @@ class OutputProcess {
 export class Cli extends OutputProcess {
   #read = new Map();
 
-  /** @param inside a command that runs it with other rights */
+  /** @param inside a command that runs it, with other rights or as a service manager */
   static start(t, args, { stdin = 'ignore', env = {}, inside = [] } = {}) {
     // In a process session of its own, so that it has no terminal wherever the tests run.
     const options = {

@@ -236,6 +236,10 @@ export async function main(): Promise<void> {
   const { accepted }: ConnectionStats = forward.stats();
   const later: ConnectionStats = await forward.promises.stats();
   forward.stats((error, { pending }) => void [error, pending, accepted, later]);
+  await tunnel.promises.forwardLocal({ localFd: 3, forwardPath: '/run/b.sock' });
+  await tunnel.promises.forwardDynamic({ localFd: undefined });
+  // @ts-expect-error a descriptor is a number
+  await tunnel.promises.forwardDynamic({ localFd: '3' });
   tunnel.forwardLocal({ forwardPath: '/run/b.sock' }, (error, { localPort }) => void [error, localPort]);
   const { localPort: socksPort, forwardHost: none }: Forward = await tunnel.promises.forwardDynamic({
     username: 'u',

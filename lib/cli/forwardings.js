@@ -14,13 +14,22 @@ const LOOPBACK = { any: ['127.0.0.1', '::1'], inet: ['127.0.0.1'], inet6: ['::1'
 /** Codes where this machine has no such address, or none of the family. */
 const ABSENT = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
 
+/**
+ * @typedef {{ localHost?: string, localPort?: number, localPath?: string, localPathMode?: number, localFd?: number }} LocalOptions
+ */
+
 /** One forwarding of the command line or of a file. */
 class Forwarding {
   /** The tunnel's forwards: two for the loopback addresses of both families. @type {import('../../index.js').Forward[]} */
   forwards = [];
+  #descriptors;
 
-  /** @param {{ kind: string, listen: import('../ssh-config/forwardings.js').ListenAddr, connect?: import('../ssh-config/forwardings.js').ListenAddr }} forwarding */
-  constructor({ kind, listen, connect }) {
+  /**
+   * @param {{ kind: string, listen: import('../ssh-config/forwardings.js').ListenAddr, connect?: import('../ssh-config/forwardings.js').ListenAddr }} forwarding
+   * @param {number[]} [descriptors] sockets that listen already, in place of its addresses
+   */
+  constructor({ kind, listen, connect }, descriptors = []) {
+    this.#descriptors = descriptors;
     this.kind = kind;
     this.listen = listen;
     this.connect = connect;
@@ -66,7 +75,9 @@ class Forwarding {
   async #openLocal(tunnel, settings, messages) {
     const method = this.kind === 'dynamic' ? 'forwardDynamic' : 'forwardLocal';
     const failures = [];
-    for (const local of this.#listenAddresses(settings)) {
+    /** @type {LocalOptions[]} */
+    const inherited = this.#descriptors.map((localFd) => ({ localFd }));
+    for (const local of inherited.length > 0 ? inherited : this.listenAddresses(settings)) {
       // Another family gets the port that the first one was given.
       const localPort = local.localPort === 0 ? this.forwards[0]?.localPort : undefined;
       try {
@@ -76,15 +87,11 @@ class Forwarding {
       } catch (error) {
         failures.push({ ...local, error });
       }
-      if (this.forwards.length > 0 && this.#isAny(settings)) break;
+      if (inherited.length === 0 && this.forwards.length > 0 && this.#isAny(settings)) break;
     }
     const found = this.forwards.length > 0;
-    for (const { localHost, localPort, localPath, error } of failures) {
-      const words = systemWords(error);
-      const text =
-        localPath === undefined
-          ? `bind [${localHost}]:${localPort}: ${words}`
-          : `cannot bind to path ${localPath}: ${words}`;
+    for (const { error, ...local } of failures) {
+      const text = `${bindingText(local)}: ${systemWords(error)}`;
       // A machine may lack one of the families; a port that is in use is an error.
       if ((found || failures.length > 1) && ABSENT.includes(error.code)) messages.verbose(text);
       else messages.error(text);
@@ -135,8 +142,11 @@ class Forwarding {
     return path === undefined && (host === '' || host === '*' || (host === undefined && gatewayPorts));
   }
 
-  /** @returns {{ localHost?: string, localPort?: number, localPath?: string, localPathMode?: number }[]} */
-  #listenAddresses(settings) {
+  /**
+   * Where it listens if it is local or dynamic, as options of the forwards.
+   * @returns {LocalOptions[]}
+   */
+  listenAddresses(settings) {
     const { host, port, path } = this.listen;
     if (path !== undefined) return [{ localPath: path, ...settings.socketFile }];
     let hosts = [host];
@@ -144,6 +154,12 @@ class Forwarding {
     else if (host === undefined || host === 'localhost') hosts = LOOPBACK[settings.family];
     return hosts.map((localHost) => ({ localHost, localPort: port }));
   }
+}
+
+/** What could not be done. @param {LocalOptions} options */
+function bindingText({ localHost, localPort, localPath, localFd }) {
+  if (localFd !== undefined) return `cannot listen on descriptor ${localFd}`;
+  return localPath === undefined ? `bind [${localHost}]:${localPort}` : `cannot bind to path ${localPath}`;
 }
 
 function targetOf(connect) {

@@ -7,6 +7,7 @@
 //   compile-cache.js compiled code, kept between runs
 //   settings.js      what the command line and the ssh_config files say; print.js: -G and -Q
 //   run.js           from the settings to the exit status
+//   service-manager.js   what systemd says in the environment; inherited-sockets.js: its sockets, for -L and -D
 //   auth/            connect.js: connects, and asks the user for what may help
 //   forwardings.js   -L, -D and -R; stdio.js: -W; child.js: run
 //   control/         -M and -O: server.js, client.js, lines.js
@@ -21,6 +22,7 @@ const { version } = require('../../package.json');
 const { UsageError, parseArguments } = require('./arguments.js');
 const { LOG_FORMATS } = require('./output/log-format.js');
 const { plain } = require('./output/text.js');
+const { hasServiceManager, takeServiceManager } = require('./service-manager.js');
 const { subcommandOf } = require('./subcommands.js');
 
 // Modules that not every run needs are loaded where they are used: loading is most of the time that the command takes
@@ -74,6 +76,7 @@ async function main(argv) {
     for (const line of format(level, text.split('\n').map(plain))) process.stderr.write(`${line}\n`);
   };
   try {
+    const manager = hasServiceManager() ? takeServiceManager() : undefined;
     const subcommand = subcommandOf(argv);
     if (subcommand !== undefined) {
       process.exitCode = await subcommand();
@@ -99,7 +102,7 @@ async function main(argv) {
       return;
     }
     const { Run } = require('./run.js');
-    const run = new Run(line, settings, backgroundOf(settings, line));
+    const run = new Run(line, settings, { background: backgroundOf(settings, line), manager });
     await run.end(await run.run());
   } catch (error) {
     write('FATAL', fatalMessage(error));

@@ -91,6 +91,8 @@ class Monitor {
   totals = { ended: 0, failed: 0, cut: 0, lost: 0 };
   /** Milliseconds with a session, before the present one. */
   #upBefore = 0;
+  /** Called when the session has changed. @type {Set<() => void>} */
+  watchers = new Set();
   #tunnel;
   #sampled = -Infinity;
   /** @type {Promise<void> | undefined} */
@@ -117,6 +119,7 @@ class Monitor {
     const since = Date.now();
     this.#upBefore = this.upTime(since);
     this.session = { state, since, attempt, nextAttempt: delay === undefined ? undefined : since + delay };
+    for (const watcher of this.watchers) watcher();
   }
 
   /** The milliseconds for which there was a session. */

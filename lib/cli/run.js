@@ -50,6 +50,10 @@ class Run {
   #view;
   #monitor = new Monitor();
   #services = new Services();
+  /** @type {import('./service-manager.js').ServiceManager | undefined} */
+  #manager;
+  /** Sockets that listen already, by the forwardings of the settings. @type {Map<object, number[]>} */
+  #descriptors = new Map();
   /** The connection of -W. @type {import('./stdio.js').StdioRelay | undefined} */
   #relay;
   #tunnel;
@@ -70,9 +74,11 @@ class Run {
   /**
    * @param {import('./arguments.js').CommandLine} line
    * @param {import('./settings.js').Settings} settings
-   * @param {import('./background.js').Background} [background]
+   * @param {{ background?: import('./background.js').Background,
+   *   manager?: import('./service-manager.js').ServiceManager }} [around]
    */
-  constructor(line, settings, background) {
+  constructor(line, settings, { background, manager } = {}) {
+    this.#manager = manager;
     this.#settings = settings;
     this.#background = background;
     const log = line.logFile === undefined ? undefined : appender(line.logFile);
@@ -93,7 +99,13 @@ class Run {
   /** @returns {Promise<number>} the exit status */
   async run() {
     const context = { monitor: this.#monitor, messages: this.#messages, tunnel: () => this.#tunnel, json: this.#json };
-    await this.#services.start(this.#settings.services, context);
+    const { notifySocket, sockets = [] } = this.#manager ?? {};
+    if (sockets.length > 0) {
+      const { assignSockets } = require('./inherited-sockets.js');
+      this.#descriptors = assignSockets(sockets, this.#settings);
+    }
+    const systemd = notifySocket === undefined ? {} : { systemd: this.#manager };
+    await this.#services.start({ ...systemd, ...this.#settings.services }, context);
     this.#showNotices();
     let server;
     try {
@@ -168,7 +180,9 @@ class Run {
     const { Forwarding, permitOnly } = require('./forwardings.js');
     const { EventLog } = require('./output/event-log.js');
     const monitor = this.#monitor;
-    monitor.forwardings = this.#settings.forwardings.map((value) => new Forwarding(value));
+    monitor.forwardings = this.#settings.forwardings.map(
+      (value) => new Forwarding(value, this.#descriptors.get(value)),
+    );
     const finished = new Promise((resolve) => (this.#finish = resolve));
     const log = new EventLog({ messages: this.#messages, json: this.#json, monitor });
     log.follow(tunnel, server);

@@ -3,9 +3,9 @@
 // Where forwards listen, and what forwards and dial() connect to.
 
 const { checkSignal } = require('../abort.js');
-const { invalidArgType, invalidArgValue } = require('../errors.js');
-const { ForwardKind } = require('../native/load.js');
-const { checkSocketPath } = require('./arguments.js');
+const { fromNative, invalidArgType, invalidArgValue, unavailable } = require('../errors.js');
+const binding = require('../native/load.js');
+const { checkDescriptor, checkSocketPath } = require('./arguments.js');
 const { checkHost, checkPort, checkRemotePath } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
 const {
@@ -18,6 +18,8 @@ const {
 } = require('./primitives.js');
 const { checkMaxRate } = require('./rate.js');
 
+const { ForwardKind } = binding;
+
 /** Permissions of a file. */
 const MAX_MODE = 0o777;
 /** Bytes of a username, and of a password: RFC 1929 has one byte for their lengths. */
@@ -26,7 +28,7 @@ const MAX_LOGIN = 255;
 /**
  * A forward as the addon takes it.
  * @typedef {{ kind: string, listen: object, target?: object, maxConnections?: number, maxRate: { up: number, down: number },
- *   mode?: number, replaces?: boolean, username?: string, password?: string }} ForwardSpec
+ *   mode?: number, replaces?: boolean, descriptor?: number, username?: string, password?: string }} ForwardSpec
  */
 
 /** @returns {ForwardSpec} */
@@ -34,8 +36,7 @@ function checkLocalForward(options) {
   warnUnknown(checkObject(options, 'options'), 'forwardLocal');
   return {
     kind: ForwardKind.Local,
-    ...checkFile(options),
-    listen: checkListen(options),
+    ...checkListen(options),
     target: checkTarget(options),
     maxConnections: checkMaxConnections(options),
     maxRate: checkMaxRate(options.maxRate, 'options.maxRate'),
@@ -47,8 +48,7 @@ function checkDynamicForward(options) {
   warnUnknown(checkObject(options, 'options'), 'forwardDynamic');
   return {
     kind: ForwardKind.Dynamic,
-    ...checkFile(options),
-    listen: checkListen(options),
+    ...checkListen(options),
     maxConnections: checkMaxConnections(options),
     maxRate: checkMaxRate(options.maxRate, 'options.maxRate'),
     ...checkCredentials(options),
@@ -107,23 +107,39 @@ function checkRemoteListen({ remoteHost, remotePort, remotePath }) {
   };
 }
 
-/** Where this machine listens: a port, any free one by default, or a Unix socket. */
-function checkListen({ localHost, localPort, localPath }) {
+/** Where this machine listens: a port, any free one by default, a Unix socket, or a socket that listens already. */
+function checkListen({ localHost, localPort, localPath, localPathMode, localPathReplace, localFd }) {
+  if (localFd !== undefined) {
+    checkAlone({ localHost, localPort, localPath, localPathMode, localPathReplace }, 'localFd');
+    return { listen: checkListener(localFd, 'options.localFd'), descriptor: localFd };
+  }
+  const file = checkFile(localPathMode, localPathReplace);
   if (localPath !== undefined) {
     checkAlone({ localHost, localPort }, 'localPath');
-    return { path: checkSocketPath(localPath, 'options.localPath') };
+    return { ...file, listen: { path: checkSocketPath(localPath, 'options.localPath') } };
   }
-  return {
+  const listen = {
     host: checkHost(localHost ?? '127.0.0.1', 'options.localHost'),
     port: checkPort(localPort ?? 0, 'options.localPort', { min: 0 }),
   };
+  return { ...file, listen };
+}
+
+/** The address of a listening socket by its descriptor. */
+function checkListener(value, name) {
+  checkDescriptor(value, name);
+  if (process.platform === 'win32') throw unavailable(name);
+  const address = binding.listenerAddress(value);
+  if (!('code' in address)) return address;
+  const { message } = fromNative(address);
+  throw invalidArgValue(name, `must be the descriptor of a listening TCP or Unix stream socket: ${message}`, value);
 }
 
 /** How the file of a Unix socket is made. */
-function checkFile({ localPathMode, localPathReplace = false }) {
+function checkFile(mode, replaces = false) {
   return {
-    mode: localPathMode === undefined ? undefined : checkInteger(localPathMode, 'options.localPathMode', 0, MAX_MODE),
-    replaces: checkBoolean(localPathReplace, 'options.localPathReplace'),
+    mode: mode === undefined ? undefined : checkInteger(mode, 'options.localPathMode', 0, MAX_MODE),
+    replaces: checkBoolean(replaces, 'options.localPathReplace'),
   };
 }
 

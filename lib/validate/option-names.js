@@ -13,7 +13,7 @@ const SERVER = `
 
 /** Options of forwards that listen here. */
 const LISTEN = `
-  localHost localPath localPathMode localPathReplace localPort maxConnections maxRate signal
+  localFd localHost localPath localPathMode localPathReplace localPort maxConnections maxRate signal
 `.match(/\S+/g);
 
 /** By the objects that have them. @type {Record<string, string[]>} */

@@ -135,7 +135,7 @@ impl Failure {
     pub(crate) fn of_socket(syscall: &str, error: &external::Error) -> Self {
         match error {
             external::Error::System(error) => Self::of_system(syscall, error),
-            external::Error::NotTcp => Self {
+            external::Error::NotTcp | external::Error::NotListening => Self {
                 errno: Some(libc::ENOTSUP),
                 syscall: Some(syscall.to_owned()),
                 ..Self::new("ENOTSUP", format!("{syscall} ENOTSUP: {error}"))

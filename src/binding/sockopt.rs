@@ -10,8 +10,10 @@ use crate::binding::calls::{pack, unpack};
 use crate::binding::environment::{find_link, next_number, unknown};
 use crate::binding::errors::Failure;
 use crate::binding::observer::Message;
+use crate::binding::types::EndpointOption;
 use crate::net::external::{self, Closed, ClosingSocket, Output};
 use crate::runtime;
+use crate::tunnel::Endpoint;
 
 /// How much of a stream the kernel has taken.
 #[napi]
@@ -60,6 +62,15 @@ pub fn set_socket_linger(descriptor: i32, packed: f64) -> Option<Failure> {
 #[napi(catch_unwind)]
 pub fn switch_socket_linger(descriptor: i32, on: bool) -> Option<Failure> {
     failed("setsockopt", external::switch_linger(descriptor, on))
+}
+
+/// Returns where a socket listens.
+#[napi(catch_unwind)]
+pub fn listener_address(descriptor: i32) -> Either<EndpointOption, Failure> {
+    match external::listener_address(descriptor) {
+        Ok(address) => Either::A((&Endpoint::from(&address)).into()),
+        Err(error) => Either::B(Failure::of_socket("getsockname", &error)),
+    }
 }
 
 fn failed(syscall: &str, outcome: Result<(), external::Error>) -> Option<Failure> {

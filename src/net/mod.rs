@@ -6,10 +6,12 @@
 //!   readiness of a socket exact; `rcvlowat`: SO_RCVLOWAT;
 //!   `send_bound`: how much may wait in a socket; [`rate`]: limits of the rate of connections.
 //! - `descriptors`: how many descriptors the process has left; `error_code`: names of system errors;
-//!   `sys`: the only unsafe code.
+//!   `datagram`: datagrams to Unix sockets; `sys`: the only unsafe code.
 //! - [`external`]: sockets of the application, by their descriptors.
 
 pub mod close;
+#[cfg(unix)]
+pub(crate) mod datagram;
 pub(crate) mod descriptors;
 pub(crate) mod error_code;
 #[cfg(unix)]

@@ -19,13 +19,15 @@
  */
 
 /**
- * By the member of the command line that asks for it.
- * @type {Record<string, () => { start(address: { host?: string, port?: number }, context: Context): Promise<Service> }>}
+ * By the member of the command line that asks for it; `systemd` if there is a service manager. The first argument is
+ * the address, or what is known of the manager.
+ * @type {Record<string, () => { start(address: any, context: Context): Promise<Service> }>}
  */
 const SERVICES = {
   health: () => require('./health.js'),
   metrics: () => require('./metrics.js'),
   supervisor: () => require('../manager/supervised.js'),
+  systemd: () => require('./systemd.js'),
   web: () => require('./web.js'),
 };
 
@@ -34,8 +36,8 @@ class Services {
   #running = [];
 
   /**
-   * Starts all that the command line asks for.
-   * @param {Record<string, { host?: string, port?: number }>} wanted
+   * Starts all that are wanted.
+   * @param {Record<string, object>} wanted by their names, with their addresses
    * @param {Context} context
    */
   async start(wanted, context) {

@@ -12,10 +12,13 @@ use std::sync::Arc;
 use napi::Status;
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
+use socket2::Socket;
 use zeroize::Zeroizing;
 
 use crate::binding::types::enums::{ClosedBy, ConnectionState, ForwardKind};
 use crate::names;
+#[cfg(unix)]
+use crate::net::external;
 use crate::net::linger::Linger;
 use crate::net::rate;
 use crate::session::{self, HostKeyInfo};
@@ -138,6 +141,8 @@ pub struct ForwardOption {
     pub mode: Option<u32>,
     /// Whether a local Unix socket replaces the file of another one.
     pub replaces: Option<bool>,
+    /// A descriptor that listens where it says, in place of binding: it is taken over.
+    pub descriptor: Option<i32>,
     /// The username that clients have to send in SOCKS; together with the password.
     pub username: Option<String>,
     /// Together with the username.
@@ -280,8 +285,21 @@ impl TryFrom<ForwardOption> for ForwardOptions {
             replaces: option.replaces.unwrap_or_default(),
         };
         let (max_connections, max_rate) = (option.max_connections, option.max_rate.into());
-        Ok(Self { spec, max_connections, max_rate, file })
+        // The last one that can fail: only a whole forward takes it over.
+        let socket = option.descriptor.map(take_listener).transpose()?;
+        Ok(Self { spec, max_connections, max_rate, file, socket })
     }
+}
+
+#[cfg(unix)]
+fn take_listener(descriptor: i32) -> Result<Socket, napi::Error> {
+    external::take_listener(descriptor).map_err(|error| napi::Error::from_reason(error.to_string()))
+}
+
+/// JavaScript has refused the option.
+#[cfg(not(unix))]
+fn take_listener(_: i32) -> Result<Socket, napi::Error> {
+    Err(napi::Error::from_reason("descriptors of sockets are not supported"))
 }
 
 /// The credentials that clients have to send; none if there is neither a username nor a password.

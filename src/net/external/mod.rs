@@ -1,10 +1,12 @@
-//! TCP sockets of the application, by their descriptors: the LINGER structure, and closing by it.
+//! Sockets of the application, by their descriptors: the LINGER structure of TCP sockets, and closing by it;
+//! `listener`: listening sockets for forwards.
 //!
-//! Most of these sockets belong to Node.js. A descriptor is used only after the kernel has
+//! Most of the TCP sockets belong to Node.js. A descriptor is used only after the kernel has
 //! confirmed that it is a socket, and only during the call; a close that takes longer has its own
 //! descriptor.
 
 mod close;
+mod listener;
 mod sockopt;
 
 use std::io;
@@ -14,6 +16,7 @@ use socket2::{Domain, Socket, Type};
 use thiserror::Error as ThisError;
 
 pub use self::close::{Closed, ClosingSocket, Output};
+pub use self::listener::{listener_address, take_listener};
 pub use self::sockopt::{linger, set_linger, switch_linger};
 
 use crate::net::sys;
@@ -27,6 +30,9 @@ pub enum Error {
     /// A socket on which SO_LINGER has no effect, such as a Unix or UDP socket.
     #[error("not a TCP socket")]
     NotTcp,
+    /// Not a stream socket that listens at a port or at a Unix address.
+    #[error("not a listening TCP or Unix stream socket")]
+    NotListening,
 }
 
 /// Calls `work` with a TCP socket. Other threads may close the descriptor during the call.

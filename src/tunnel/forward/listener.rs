@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(windows)]
 use socket2::SockRef;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 #[cfg(unix)]
 use tokio::net::UnixListener;
 use tokio::net::{TcpListener, lookup_host};
@@ -44,6 +44,8 @@ pub(crate) struct Listener {
     paused_until: Option<Instant>,
     /// Whether descriptors were scarce at the last connection.
     is_short: bool,
+    /// Whether it was taken over: connections do not inherit the options of sockets from here.
+    is_taken: bool,
 }
 
 enum Kind {
@@ -62,7 +64,8 @@ pub(crate) struct Accepted {
 }
 
 /// Binds an address; of the addresses of a host name, the first that can be bound. Must run within
-/// the runtime on which the connections are served.
+/// the runtime on which the connections are served. A `socket` that listens there already is taken
+/// over in place of that.
 ///
 /// With `reuse_port`, other listeners with the same option may share the port, and the system
 /// distributes the connections; see [`CAN_REUSE_PORT`]. Unix sockets cannot be shared.
@@ -70,15 +73,17 @@ pub(crate) async fn listen(
     address: Endpoint,
     reuse_port: bool,
     file: SocketFile,
+    socket: Option<Socket>,
 ) -> Result<Listener, Error> {
-    match &address {
-        Endpoint::Tcp { host, port } => {
+    match (&address, socket) {
+        (_, Some(socket)) => Listener::take(socket),
+        (Endpoint::Tcp { host, port }, None) => {
             let found = lookup_host((&**host, *port)).await;
             let addresses: Vec<_> =
                 found.map_err(|error| Error::lookup(address.to_string(), &error))?.collect();
             Listener::bind(&addresses, reuse_port)
         }
-        Endpoint::Unix(path) => Listener::bind_path(path, file),
+        (Endpoint::Unix(path), None) => Listener::bind_path(path, file),
     }
     .map_err(|error| Error::listen("listen", address.to_string(), &error))
 }
@@ -91,11 +96,7 @@ impl Listener {
             match bind_address(*address, reuse_port) {
                 Ok(listener) => {
                     let address = listener.local_addr()?;
-                    return Ok(Self {
-                        listener: Kind::Tcp(listener, address),
-                        paused_until: None,
-                        is_short: false,
-                    });
+                    return Ok(Kind::Tcp(listener, address).into());
                 }
                 Err(error) => last = error,
             }
@@ -106,12 +107,23 @@ impl Listener {
     #[cfg(unix)]
     fn bind_path(path: &str, file: SocketFile) -> io::Result<Self> {
         let (listener, name) = bind_path(path, file)?;
-        Ok(Self { listener: Kind::Unix(listener, name), paused_until: None, is_short: false })
+        Ok(Kind::Unix(listener, name).into())
     }
 
     #[cfg(not(unix))]
     fn bind_path(_: &str, _: SocketFile) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Takes over a socket that listens. Its options stay as they are for others that have it.
+    fn take(socket: Socket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        let listener = match address.as_socket() {
+            Some(address) => Kind::Tcp(TcpListener::from_std(socket.into())?, address),
+            None => take_unix(socket, &address)?,
+        };
+        Ok(Self { is_taken: true, ..listener.into() })
     }
 
     /// Returns the bound address.
@@ -159,6 +171,13 @@ impl Listener {
             match accepted {
                 Ok(accepted) => {
                     let socket = accepted.stream.socket();
+                    if let Some(socket) = &socket
+                        && self.is_taken
+                        && accepted.remote.is_some()
+                    {
+                        // Fails for a connection that has died, which shows when it is read.
+                        let _ = prepare(socket);
+                    }
                     self.is_short = socket.is_some_and(|socket| descriptors::are_scarce(&*socket));
                     return Poll::Ready(Ok(accepted));
                 }
@@ -170,6 +189,12 @@ impl Listener {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+}
+
+impl From<Kind> for Listener {
+    fn from(listener: Kind) -> Self {
+        Self { listener, paused_until: None, is_short: false, is_taken: false }
     }
 }
 
@@ -204,14 +229,29 @@ fn bind_address(address: SocketAddr, reuse_port: bool) -> io::Result<TcpListener
     if reuse_port {
         set_reuse_port(&socket)?;
     }
-    // Accepted sockets inherit both options. If the process dies, the kernel resets its connections,
-    // so that a cut stream never looks complete. A connection's Linger is applied when it closes.
-    socket.set_tcp_nodelay(true)?;
-    Linger::HARD.apply(&socket)?;
+    prepare(&socket)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Sets options that accepted sockets inherit from a listener. If the process dies, the kernel resets its connections,
+/// so that a cut stream never looks complete. A connection's Linger is applied when it closes.
+fn prepare(socket: &Socket) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    Linger::HARD.apply(socket)
+}
+
+#[cfg(unix)]
+fn take_unix(socket: Socket, address: &SockAddr) -> io::Result<Kind> {
+    let name = Name::kept(&Endpoint::from(address).to_string());
+    Ok(Kind::Unix(UnixListener::from_std(socket.into())?, name))
+}
+
+#[cfg(not(unix))]
+fn take_unix(_: Socket, _: &SockAddr) -> io::Result<Kind> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "dragonfly"))]
@@ -243,7 +283,7 @@ fn bind_path(path: &str, file: SocketFile) -> io::Result<(UnixListener, Name)> {
 
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    let address = socket2::SockAddr::unix(path)?;
+    let address = SockAddr::unix(path)?;
     if file.replaces {
         remove_socket(path)?;
     }
@@ -266,11 +306,13 @@ fn remove_socket(path: &str) -> io::Result<()> {
     }
 }
 
-/// The file of a bound Unix socket. Dropping this removes the file, unless it has been replaced.
+/// The file of a Unix socket. Dropping this removes the file of a socket that was bound here, unless it
+/// has been replaced.
 #[cfg(unix)]
 struct Name {
     path: PathBuf,
-    file: (u64, u64),
+    /// `None`: it is another process's.
+    file: Option<(u64, u64)>,
 }
 
 #[cfg(unix)]
@@ -278,15 +320,19 @@ impl Name {
     fn new(path: PathBuf) -> io::Result<Self> {
         // The process may change its working directory.
         let path = std::path::absolute(path)?;
-        let file = identity(&path)?;
+        let file = Some(identity(&path)?);
         Ok(Self { path, file })
+    }
+
+    fn kept(path: &str) -> Self {
+        Self { path: path.into(), file: None }
     }
 }
 
 #[cfg(unix)]
 impl Drop for Name {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|file| file == self.file) {
+        if self.file.is_some() && identity(&self.path).ok() == self.file {
             // There is no caller to report a failure to.
             let _ = std::fs::remove_file(&self.path);
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use socket2::{SockAddr, Socket};
+
 use crate::net::rate::MaxRate;
 use crate::socks::Login;
 
@@ -23,6 +25,30 @@ pub enum Endpoint {
     },
     /// The path of a Unix socket.
     Unix(Arc<str>),
+}
+
+impl From<&SockAddr> for Endpoint {
+    /// Returns the address of a listening socket. The name of an abstract Unix socket begins with `@`.
+    fn from(address: &SockAddr) -> Self {
+        if let Some(address) = address.as_socket() {
+            return Self::Tcp { host: address.ip().to_string().into(), port: address.port() };
+        }
+        Self::Unix(path_of(address).into())
+    }
+}
+
+#[cfg(unix)]
+fn path_of(address: &SockAddr) -> String {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_namespace() {
+        return format!("@{}", String::from_utf8_lossy(name));
+    }
+    address.as_pathname().unwrap_or(std::path::Path::new("")).to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn path_of(_: &SockAddr) -> String {
+    String::new()
 }
 
 impl fmt::Display for Endpoint {
@@ -106,7 +132,7 @@ impl ForwardSpec {
 }
 
 /// A forward to start, with its limits.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct ForwardOptions {
     /// The kind of the forward, with its addresses.
     pub spec: ForwardSpec,
@@ -116,12 +142,14 @@ pub struct ForwardOptions {
     pub max_rate: MaxRate,
     /// How the file of a local Unix socket is made.
     pub file: SocketFile,
+    /// A socket that listens at the local address already, in place of a new one.
+    pub socket: Option<Socket>,
 }
 
 impl From<ForwardSpec> for ForwardOptions {
     fn from(spec: ForwardSpec) -> Self {
         let (max_rate, file) = (MaxRate::default(), SocketFile::default());
-        Self { spec, max_connections: None, max_rate, file }
+        Self { spec, max_connections: None, max_rate, file, socket: None }
     }
 }
 

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use socket2::Socket;
+
 use crate::net::rate::Rate;
 use crate::runtime::deadlines::Deadlines;
 use crate::runtime::ready_list::{ReadyList, ReadyWaker};
@@ -32,6 +34,8 @@ struct Forward {
     max_connections: Option<u32>,
     rate: Arc<Rate>,
     file: SocketFile,
+    /// The socket that it takes over in place of binding one, until then.
+    socket: Option<Socket>,
     state: State,
     /// The callers waiting for it to listen.
     starting: Vec<Reply<ForwardInfo>>,
@@ -55,7 +59,7 @@ enum State {
 
 impl Forward {
     fn new(options: ForwardOptions, ready: Arc<ReadyWaker<i64>>) -> Self {
-        let ForwardOptions { spec, max_connections, max_rate, file } = options;
+        let ForwardOptions { spec, max_connections, max_rate, file, socket } = options;
         let rate = Arc::new(Rate::new(max_rate, Instant::now()));
         let waker = ready.clone().into();
         let state = match &spec {
@@ -63,7 +67,19 @@ impl Forward {
             ForwardSpec::Remote { listen, .. } => State::Remote(Remote::new(listen.clone())),
         };
         let (starting, is_full, due) = (Vec::new(), false, None);
-        Self { spec, max_connections, rate, file, state, starting, ready, waker, is_full, due }
+        Self {
+            spec,
+            max_connections,
+            rate,
+            file,
+            socket,
+            state,
+            starting,
+            ready,
+            waker,
+            is_full,
+            due,
+        }
     }
 
     fn info(&self, id: i64) -> Option<ForwardInfo> {
@@ -310,7 +326,8 @@ impl Forwards {
         if let Some(info) = forward.info(id) {
             forward.reply(&Ok(info));
         } else if matches!(forward.state, State::Waiting) {
-            let work = listen(forward.spec.listen().clone(), self.reuse_port, forward.file);
+            let address = forward.spec.listen().clone();
+            let work = listen(address, self.reuse_port, forward.file, forward.socket.take());
             forward.state = State::Binding(Box::pin(work));
             self.binding.insert(id);
         }

@@ -158,6 +158,38 @@ fn a_unix_socket_is_for_this_user_and_is_removed_with_the_listener() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_socket_that_listens_is_taken_over() {
+    let blocking = std::net::TcpListener::bind(any()).expect("bind");
+    let local = blocking.local_addr().expect("address");
+    runtime::handle().block_on(async {
+        // It waits since before.
+        let peer = TcpStream::connect(local).await.expect("connect");
+        let mut listener = Listener::take(blocking.into()).expect("taken");
+        assert_eq!(listener.address().to_string(), local.to_string());
+        let Accepted { stream, local: found, .. } = accept(&mut listener).await;
+        assert_eq!(found, Some(local));
+        drop(stream);
+        let error = end(&peer).await.expect_err("a reset");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn the_file_of_a_socket_that_is_taken_over_stays() {
+    let path = std::env::temp_dir().join(format!("taken-{}.sock", std::process::id()));
+    let bound = std::os::unix::net::UnixListener::bind(&path).expect("bind");
+    runtime::handle().block_on(async {
+        let mut listener = Listener::take(Socket::from(bound)).expect("taken");
+        assert_eq!(listener.address(), Endpoint::Unix(path.to_str().expect("text").into()));
+        let _peer = tokio::net::UnixStream::connect(&path).await.expect("connect");
+        assert!(accept(&mut listener).await.remote.is_none());
+    });
+    std::fs::remove_file(&path).expect("it is there");
+}
+
+#[test]
 fn a_pause_leaves_connections_waiting_until_it_is_over() {
     runtime::handle().block_on(async {
         let mut listener = Listener::bind(&[any()], false).expect("bind");
