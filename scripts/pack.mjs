@@ -57,6 +57,7 @@ function npmPack(folder, into) {
 /** What belongs into the folders that package.json lists. */
 const KINDS = {
   bin: /\.js$/,
+  deploy: /(?:\.(?:json|service|socket|yaml)|\/Dockerfile(?:\.dockerignore)?)$/,
   docs: /\.(?:md|svg)$/,
   examples: /\.mjs$/,
   lib: /\.(?:js|mjs|html|css|svg|bash|fish|zsh)$/,
