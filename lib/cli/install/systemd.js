@@ -46,10 +46,13 @@ Documentation=man:sshtunnel(1)
 StartLimitIntervalSec=0
 
 [Service]
-Type=exec
+Type=notify
 ExecStart=${line}
 Restart=on-failure
 RestartSec=10
+# Connecting and authenticating may take 120 seconds.
+TimeoutStartSec=150
+WatchdogSec=30
 TimeoutStopSec=${stopSeconds === Infinity ? 'infinity' : stopSeconds}
 
 [Install]
