@@ -104,6 +104,15 @@ const RUNS = {
     (await Cli.start(t, ['run', '-l', 'nobody', '-L', '0:a:1', ...setting.options(), '127.0.0.1', '--', 'true']).end())
       .status,
   ],
+  '`up`, `restart`: all': async (t) => {
+    const manager = Manager.create(t, server);
+    await manager.profile('db', await echo(t));
+    return [(await manager.up(t, 'db')).status, (await manager.run(t, 'restart', 'db')).status];
+  },
+  '`down`, `status`, `logs`: there': async (t) => {
+    const manager = Manager.create(t, server);
+    return Promise.all(['down', 'status', 'logs'].map(async (word) => (await manager.run(t, word, 'nobody')).status));
+  },
   '`run`: the program cannot be run': async (t) => {
     const file = setting.file('program', '');
     chmodSync(file, 0o600);

@@ -93,17 +93,21 @@ test('what is wanted is forgotten by down also if the supervisor has ended', LIN
   assert.equal(stdout, 'b: down\nc: down\n');
 });
 
-test('connections may finish when the supervisor has been killed', LINUX, async (t) => {
+test('connections may finish when the supervisor has been killed, for ten seconds', LINUX, async (t) => {
   const target = await echo(t);
   const manager = Manager.create(t, server);
   const port = await manager.profile('db', target);
-  await manager.up(t, 'db');
+  const other = await manager.profile('other', target);
+  await manager.up(t, 'db', 'other');
   const client = await answers(port);
+  const staying = await answers(other);
   signal(manager.supervisors()[0], 'SIGKILL');
   await until(() => refuses(port));
   await exchange(client);
   client.socket.end();
   assert.equal((await client.ended).end, 'FIN');
+  await exchange(staying);
+  assert.equal((await staying.ended).end, 'ECONNRESET');
   await manager.ended();
 });
 

@@ -7,6 +7,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  readlinkSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -186,6 +187,16 @@ test('a host without a section is brought up with the options of ssh', LINUX, as
   assert.equal((await manager.run(t, 'down', `${username}@127.0.0.1`)).status, 0);
 });
 
+test('status has the URL of the page of --web', LINUX, async (t) => {
+  const target = await echo(t);
+  const manager = Manager.create(t, server);
+  await manager.profile('db', target);
+  assert.equal((await manager.up(t, '--web', String(await freePort()), 'db')).status, 0);
+  const [url] = /http:\S+/.exec((await manager.run(t, 'status', '-F', manager.config, 'db')).stdout);
+  assert.equal((await fetch(url)).status, 200);
+  assert.doesNotMatch(readFileSync(manager.log('db'), 'utf8'), /http:/);
+});
+
 test('down lets connections finish, and says what --force and --timeout have cut', LINUX, async (t) => {
   const target = await echo(t);
   const manager = Manager.create(t, server);
@@ -274,6 +285,20 @@ test('Ctrl-C of up leaves the tunnel to the supervisor', LINUX, async (t) => {
   assert.equal((await manager.tunnel('slow')).state, 'connecting');
   assert.equal((await manager.run(t, 'status', 'slow')).status, 4);
   assert.deepEqual(await manager.run(t, 'down', 'slow'), { status: 0, stdout: 'slow: down\n', stderr: '' });
+});
+
+test('the supervisor belongs to no terminal, and holds no folder', LINUX, async (t) => {
+  const target = await echo(t);
+  const manager = Manager.create(t, server);
+  await manager.profile('db', target);
+  await manager.up(t, 'db');
+  const [supervisor] = manager.supervisors();
+  const [, fields] = /^\d+ \(.*\) (.*)/.exec(readFileSync(`/proc/${supervisor}/stat`, 'utf8'));
+  const [, , , session, terminal] = fields.split(' ').map(Number);
+  assert.deepEqual([session, terminal], [supervisor, 0]);
+  assert.equal(readlinkSync(`/proc/${supervisor}/cwd`), '/');
+  const { pid } = await manager.tunnel('db');
+  assert.equal(readlinkSync(`/proc/${pid}/cwd`), resolve(ROOT));
 });
 
 test('socket, folders and files are for the user alone', LINUX, async (t) => {

@@ -135,8 +135,9 @@ export class Manager {
     return tunnel;
   }
 
-  /** The numbers of all processes of this manager: the supervisor, and those of tunnels. */
+  /** The numbers of all processes of this manager: the supervisor, and those of tunnels. Only Linux tells. */
   processes() {
+    if (process.platform !== 'linux') return [];
     const mark = `XDG_STATE_HOME=${this.env.XDG_STATE_HOME}`;
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name) && environment(name).includes(mark))
@@ -155,6 +156,7 @@ export class Manager {
   }
 
   async #remove() {
+    await this.ask({ command: 'down', names: [], all: true, force: true }).catch(() => {});
     await until(() => {
       const left = this.processes();
       for (const pid of left) signal(pid, 'SIGKILL');

@@ -45,6 +45,7 @@ class LogWriter {
    */
   append(lines) {
     const text = lines.map((line) => `${line}\n`).join('');
+    if (text === '') return this.#last;
     this.#last = this.#last.then(() => this.#write(text)).catch(() => (this.#size = undefined));
     return this.#last;
   }

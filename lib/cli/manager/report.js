@@ -5,9 +5,11 @@
 const { outcome } = require('../output/summary.js');
 const { amount, columns, cut, duration, pad, plain } = require('../output/text.js');
 
-/** Columns of the table where standard output is no terminal, and of its cells. */
+/** Columns of the table where standard output is no terminal; with fewer than this, it has no times. */
 const WIDTH = 80;
-const MAX_NAME = 24;
+const NARROW = 60;
+/** Columns of its cells. */
+const MAX_NAME = 20;
 const STATE = 13;
 const TIME = 10;
 
@@ -74,9 +76,10 @@ function fitting(parts, width) {
 function table(tunnels, { width = WIDTH, now = Date.now() } = {}) {
   const longest = Math.max(4, ...tunnels.map(({ name }) => columns(plain(name))));
   const nameWidth = Math.min(longest, MAX_NAME) + 1;
+  const timeWidth = width < NARROW ? 0 : TIME;
   const row = (name, state, time, text) =>
-    cut(`${pad(name, nameWidth - 1)} ${pad(state, STATE)}${pad(time, TIME)}${text}`.trimEnd(), width);
-  const room = width - nameWidth - STATE - TIME;
+    cut(`${pad(name, nameWidth - 1)} ${pad(state, STATE)}${pad(time, timeWidth)}${text}`.trimEnd(), width);
+  const room = width - nameWidth - STATE - timeWidth;
   const rows = tunnels.map((tunnel) => {
     const { name, state, since } = tunnel;
     const time = since === undefined || state === 'down' ? '' : duration(Math.max(0, now - since));
@@ -101,6 +104,7 @@ function statusLines(tunnel, snapshot, now = Date.now()) {
     lines.push(`  ${plain(forward.name)}${failed ? ' (failed)' : ''}${counts}`);
   }
   if (snapshot !== undefined) lines.push(`  ${outcome(snapshot.totals)}`);
+  if (snapshot?.page !== undefined) lines.push(`  ${plain(snapshot.page)}`);
   return lines;
 }
 

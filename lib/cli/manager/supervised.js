@@ -102,7 +102,8 @@ async function start(_address, { monitor, messages, json }) {
 /** @param {import('../monitor.js').Monitor} monitor */
 async function reply(monitor) {
   await monitor.refresh();
-  if (process.connected) process.send({ snapshot: shortened(monitor.snapshot()) });
+  // The supervisor's socket is for the user, as the terminal is.
+  if (process.connected) process.send({ snapshot: { ...shortened(monitor.snapshot()), page: monitor.page } });
 }
 
 module.exports = { start };

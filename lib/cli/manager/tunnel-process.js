@@ -31,6 +31,9 @@ const FINAL = ['ERR_SSH_ALGORITHM', 'ERR_SSH_AUTH', 'ERR_SSH_CONFIG', 'ERR_SSH_H
 /** The beginning of messages of the command itself. */
 const PREFIX = 'sshtunnel: ';
 
+/** The event with the URL of the web page, whose token is for the user alone. */
+const SECRET = 'web';
+
 /** Levels of messages that say why a tunnel ends. */
 const GRAVE = ['ERROR', 'FATAL'];
 
@@ -157,7 +160,7 @@ class TunnelProcess {
         const lines = texts.map(toLine);
         for (const line of lines) take(line);
         // The next ones are read when these are written: a fast tunnel does not fill the memory.
-        await this.#log.append(lines.map(({ text }) => text));
+        await this.#log.append(lines.filter(({ event }) => event.event !== SECRET).map(({ text }) => text));
       }
     } catch {
       // It was destroyed, or there is none.
