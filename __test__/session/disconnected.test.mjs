@@ -52,7 +52,7 @@ test('100 connections wait for the next session and are all served', async (t) =
 });
 
 test('a connection that waits longer than readyTimeout is reset, others are not', async (t) => {
-  const it = await disconnectedTunnel(t, SOON, { readyTimeout: 1000 });
+  const it = await disconnectedTunnel(t, SOON, { readyTimeout: 4000 });
   const [early] = await waiting(it, 1);
   assertIncludes(await early.ended, RESET);
   assertIncludes(await it.eventLog.next('disconnected'), {
