@@ -85,6 +85,7 @@ test('install --print prints the unit, and writes nothing', LINUX, async (t) => 
   ];
   assert.ok(stdout.includes(`\nExecStart=${words.join(' ')} db\n`), stdout);
   assert.match(stdout, /^TimeoutStopSec=75$/m);
+  assert.match(stdout, /^Type=notify$[^]*^WatchdogSec=30$/m);
   assert.ok(!existsSync(unit('db')));
 });
 
