@@ -378,11 +378,15 @@ test('the environment of up reaches the tunnel: keys of an agent', LINUX, async 
   server.authorize(key.publicKey);
   manager.key = manager.at('no-such-file');
   const port = await manager.profile('db', target, 'IdentityAgent SSH_AUTH_SOCK');
-  const env = { ...manager.env, SSH_AUTH_SOCK: agent.path };
+  const env = { ...manager.env, SSH_AUTH_SOCK: agent.path, NOTIFY_SOCKET: '/nowhere' };
   const { status, stderr } = await Cli.start(t, ['up', '-F', manager.config, 'db'], { env }).end();
   assert.deepEqual([status, stderr], [0, '']);
   (await answers(port)).socket.destroy();
-  // Without one, the next process has no key.
+  const { pid } = await manager.tunnel('db');
+  const variables = readFileSync(`/proc/${pid}/environ`, 'utf8');
+  assert.match(variables, /SSH_AUTH_SOCK=/);
+  assert.doesNotMatch(variables, /NOTIFY_SOCKET/, 'it is for the process that the service manager has started');
+  // Without an agent, the next process has no key.
   await agent.stop();
   const other = await manager.run(t, 'restart', 'db');
   assert.equal(other.status, 255);
