@@ -326,6 +326,26 @@ test('it has names, contrast and room for everybody, in dark and light, wide and
     }
 });
 
+test('nothing is cut off at any width', BROWSER, async (t) => {
+  const { url, open } = await start(t, '-v', '-D', '127.0.0.1:0');
+  await open();
+  (await open()).reset();
+  const tab = await Tab.open(t, url);
+  await tab.rows('connections', 1);
+  await tab.rows('ends', 1);
+  for (const width of [360, 660, 661, 780, 781, 960, 961, 1080, 1199, 1200, 1440, 1920]) {
+    await tab.page.setViewport({ width, height: 800 });
+    const cut = await tab.page.evaluate(() => {
+      // As long as they can be.
+      document.getElementById('lost').textContent = '99.9 MiB';
+      for (const id of ['up', 'down']) document.getElementById(id).textContent = '99.9 MiB/s';
+      const all = [document.documentElement, ...document.querySelectorAll('.totals > div, section, tbody :is(td, th)')];
+      return all.filter((it) => it.scrollWidth > it.clientWidth + 1).map((it) => it.outerHTML);
+    });
+    assert.deepEqual(cut, [], `${width}`);
+  }
+});
+
 test('what a screen reader is told are states, and neither times nor rates', BROWSER, async (t) => {
   const { url, open } = await start(t, '-o', 'Reconnect=yes');
   const tab = await Tab.open(t, url);
