@@ -31,6 +31,7 @@ Host own
   CloseTimeout 120
 Host hard
   DynamicForward 1080
+  ForkAfterAuthentication yes
   Linger no
 Host endless
   DynamicForward 1080
@@ -101,6 +102,14 @@ test('what the files say of Reconnect and CloseTimeout is left', LINUX, async (t
     assert.doesNotMatch(other.stdout, /CloseTimeout=/);
     assert.ok(other.stdout.includes(`\nTimeoutStopSec=${seconds}\n`), name);
   }
+});
+
+test('a service stays in the foreground', LINUX, async (t) => {
+  const [forks, stays] = await Promise.all(
+    ['hard', 'db'].map((name) => service(t, home().env, 'install', name, '--print')),
+  );
+  assert.match(forks.stdout, /ExecStart=.* -o ForkAfterAuthentication=no /);
+  assert.doesNotMatch(stays.stdout, /ForkAfterAuthentication/);
 });
 
 test('only a host with forwards becomes a service', LINUX, async (t) => {

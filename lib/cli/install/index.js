@@ -96,7 +96,10 @@ function serviceOf({ name, configFile }) {
     closeTimeout = CLOSE_SECONDS * 1000;
     added.push(['CloseTimeout', String(CLOSE_SECONDS)]);
   }
-  const options = [['BatchMode', 'yes'], ...added].flatMap(([directive, value]) => ['-o', `${directive}=${value}`]);
+  const fixed = [['BatchMode', 'yes']];
+  // The service manager waits for the process that it has started.
+  if (settings.forks) fixed.push(['ForkAfterAuthentication', 'no']);
+  const options = [...fixed, ...added].flatMap(([directive, value]) => ['-o', `${directive}=${value}`]);
   const notes = [];
   const command = [process.execPath, SCRIPT, ...file, ...options, name];
   if (MOVING.test(process.execPath))
