@@ -3,10 +3,12 @@
 // A control socket: a Unix socket by which other processes of the user ask and steer this one. That of -M serves -O, and
 // that of the supervisor the subcommands of the manager. docs/control.md describes the requests.
 
+const { createHash, randomBytes } = require('node:crypto');
 const fs = require('node:fs');
 const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
+const { setTimeout } = require('node:timers/promises');
 
 const { readObjects, writeObject } = require('./lines.js');
 
@@ -16,6 +18,9 @@ const MAX_CLIENTS = 16;
 const MAX_WAITING = 16;
 /** Milliseconds that a client may be silent. */
 const MAX_SILENCE = 10_000;
+/** Milliseconds after which what was to be there for a moment was left behind; and between two looks at it. */
+const MAX_CLAIM = 10_000;
+const CLAIM_PAUSE = 10;
 /** The permissions of the socket: for this user only. */
 const MASK = 0o177;
 
@@ -54,17 +59,17 @@ const identity = (name) => {
   return [dev, ino, mtimeNs].join();
 };
 
-/** Removes the socket of a process that has ended. @returns {Promise<boolean>} whether the path may be free now */
+/**
+ * Removes the socket of a process that has ended.
+ * @param {string} name
+ * @returns {Promise<boolean>} false: there is another file, or a process that listens
+ */
 async function removeStale(name) {
   try {
     if (!fs.lstatSync(name).isSocket()) return false;
     const stale = identity(name);
     if (await isServed(name)) return false;
-    // Another process may have replaced it meanwhile. It is moved aside first, because that is atomic, and looked at there.
-    const aside = path.join(path.dirname(name), `.${process.pid}`);
-    fs.renameSync(name, aside);
-    if (identity(aside) === stale) fs.rmSync(aside);
-    else fs.renameSync(aside, name);
+    await unlinkIf(name, stale);
     return true;
   } catch (error) {
     if (error.code === 'ENOENT') return true;
@@ -72,8 +77,44 @@ async function removeStale(name) {
   }
 }
 
+/**
+ * Removes a socket, unless it has been replaced. Of several processes only the one that has made the second link does.
+ * @param {string} name
+ * @param {string} stale its identity
+ */
+async function unlinkIf(name, stale) {
+  const claim = path.join(path.dirname(name), `.${createHash('sha256').update(stale).digest('hex').slice(0, 16)}`);
+  try {
+    fs.linkSync(name, claim);
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error;
+    // It is there for a moment, unless its process was killed in it.
+    if (Date.now() - fs.lstatSync(claim).ctimeMs > MAX_CLAIM) fs.rmSync(claim, { force: true });
+    await setTimeout(CLAIM_PAUSE);
+    return;
+  }
+  try {
+    if (identity(claim) === stale) fs.rmSync(name);
+  } finally {
+    fs.rmSync(claim);
+  }
+}
+
+/** Gives a file a second name, unless there is a file of this name. */
+function linked(file, name) {
+  try {
+    fs.linkSync(file, name);
+    return true;
+  } catch (error) {
+    if (error.code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
 class ControlServer {
   #server;
+  /** The path of the socket, while it listens. @type {string | undefined} */
+  #name;
   /** @type {Record<string, Command>} */
   #commands;
   #maxLine;
@@ -103,20 +144,40 @@ class ControlServer {
    * @param {string} name its path
    */
   async listen(name) {
+    if (process.platform === 'win32') {
+      await this.#bind(name).catch((error) => {
+        throw error.code === 'EADDRINUSE' ? new InUse(name) : error;
+      });
+    } else {
+      await this.#listenAside(name);
+    }
+    // Accepting fails where no descriptor is free; the next client may succeed.
+    this.#server.on('error', () => {});
+  }
+
+  /**
+   * Listens under another name first, as ssh does: the path never leads to a socket that is bound and does not listen yet,
+   * which others would take for that of a process that has ended.
+   */
+  async #listenAside(name) {
+    const aside = path.join(path.dirname(name), `.${randomBytes(4).toString('hex')}`);
     try {
-      await this.#bind(name);
+      await this.#bind(aside);
     } catch (error) {
       // libuv has EACCES for a folder that does not exist, too.
       if (error.code === 'EACCES' && !fs.existsSync(path.dirname(name)))
         throw Object.assign(error, { code: 'ENOENT', errno: -os.constants.errno.ENOENT });
-      if (error.code !== 'EADDRINUSE') throw error;
-      if (process.platform === 'win32' || !(await removeStale(name))) throw new InUse(name);
-      await this.#bind(name).catch((again) => {
-        throw again.code === 'EADDRINUSE' ? new InUse(name) : again;
-      });
+      throw error;
     }
-    // Accepting fails where no descriptor is free; the next client may succeed.
-    this.#server.on('error', () => {});
+    try {
+      while (!linked(aside, name)) if (!(await removeStale(name))) throw new InUse(name);
+      this.#name = name;
+    } catch (error) {
+      this.close();
+      throw error;
+    } finally {
+      fs.rmSync(aside, { force: true });
+    }
   }
 
   /** @returns {Promise<void>} */
@@ -138,6 +199,9 @@ class ControlServer {
 
   /** Stops listening, and removes the socket. */
   close() {
+    // Nothing replaces it while this process listens.
+    if (this.#name !== undefined) fs.rmSync(this.#name, { force: true });
+    this.#name = undefined;
     this.#server.close();
   }
 
