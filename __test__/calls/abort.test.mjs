@@ -14,6 +14,9 @@ import { openTunnel, only, withoutForward } from '../helpers/tunnels.mjs';
 const server = await Sshd.start();
 after(() => server.stop());
 
+/** Milliseconds that a session may take, by default. */
+const READY_TIMEOUT = 20_000;
+
 const REASON = new Error('the user has closed the window');
 
 /** What an aborted operation fails with. */
@@ -46,8 +49,10 @@ for (const [name, call] of Object.entries(CALLS)) {
     const called = call(tunnel, { signal: controller.signal });
     const peer = await target.next();
     controller.abort(REASON);
+    const began = performance.now();
     await assert.rejects(called, ABORTED);
     assert.notEqual((await peer.ended).end, null);
+    assert.ok(performance.now() - began < READY_TIMEOUT, 'not by the time that a session may take');
     assert.deepEqual(tunnel.forwards(), []);
     assert.deepEqual(await tunnel.promises.connections(), []);
     assert.deepEqual(eventLog.all('error'), []);

@@ -131,10 +131,11 @@ impl Driver {
         if is_full {
             return self.worker.reject(pending, Cause::Full);
         }
-        self.operations.session_wanted = true;
         if self.has_session() {
+            self.operations.session_wanted = true;
             self.open(pending, now);
         } else {
+            // It is wanted once it is up: a dial that ends before has connected to nothing.
             self.hold(pending, now);
             self.connect_session();
         }

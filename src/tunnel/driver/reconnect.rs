@@ -11,7 +11,7 @@ use crate::tunnel::connection::cause::Cause;
 use crate::tunnel::connection::meta::{ChannelRequest, PendingConnection};
 use crate::tunnel::connection::state::State;
 use crate::tunnel::driver::{Driver, Uptime};
-use crate::tunnel::{Config, Event, Observer};
+use crate::tunnel::{Config, DIAL_FORWARD, Event, Observer};
 
 /// The maximum number of channels that are opened with the authentication. More wait until it is over.
 const MAX_EARLY: usize = 64;
@@ -209,6 +209,9 @@ impl Driver {
         self.shared.set_ready(true);
         self.emit(Event::Ready);
         self.operations.connected(&Ok(()));
+        let dials =
+            self.worker.registry().ids(|connection| connection.meta.forward == DIAL_FORWARD);
+        self.operations.session_wanted |= !dials.is_empty();
         self.begin_forwards(now);
         self.open_waiting(now);
         self.worker.close_early();
