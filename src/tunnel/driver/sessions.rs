@@ -198,12 +198,10 @@ impl Driver {
                 FromWorker::Ended(end, replies) => {
                     // Counted first: the observer may ask for the counters.
                     self.count_end(&end);
-                    let is_dial = end.forward == DIAL_FORWARD;
                     self.emit(Event::Disconnected(*end));
                     reply_all(replies, &Ok(()));
-                    if is_dial {
-                        self.stop_connecting_for_nothing();
-                    }
+                    // A dial may have been all that needed a session.
+                    self.stop_connecting_for_nothing();
                 }
                 event => self.worker_event(self.session_id.unwrap_or_default(), event, now),
             }
