@@ -7,7 +7,7 @@ const { checkObject } = require('./validate/index.js');
 
 const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** Names of labels; those that begin with two underscores are Prometheus's own. */
+/** Names of labels. Prometheus keeps names that begin with two underscores for itself. */
 const LABEL = /^(?!__)[a-zA-Z_][a-zA-Z0-9_]*$/;
 /** Labels of the metrics themselves. */
 const RESERVED = new Set(['by', 'code', 'direction', 'kind', 'le', 'listen', 'quantile', 'state']);

@@ -45,7 +45,7 @@ const end = (connectionId, members = {}) => ({
   ...members,
 });
 
-/** A monitor with a forward, and this many connections, the last of which is the busiest. */
+/** A monitor with a forward, and this many connections; the last one is the busiest. */
 function monitorWith(count, members) {
   const monitor = new Monitor();
   monitor.destination = 'me@bastion:22';

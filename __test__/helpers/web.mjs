@@ -81,7 +81,7 @@ export class States {
     this.closed = new Promise((resolve) => response.on('close', resolve));
   }
 
-  /** The first state that fits, from now on or of those that were sent. */
+  /** The first state that fits, of the ones that were sent and of later ones. */
   async find(fits) {
     for (let at = 0; ; at++) {
       while (at >= this.all.length) {

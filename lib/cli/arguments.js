@@ -89,7 +89,7 @@ const VARIABLE = /^([a-z_]\w*)(?:=(.*))?$/is;
  * @property {boolean} [prints] whether the settings are printed, and nothing else is done
  * @property {string[]} identities the files of -i
  * @property {import('./child.js').Program} [program] what `run` runs
- * @property {Record<string, { host?: string, port?: number }>} services where those that were asked for listen
+ * @property {Record<string, { host?: string, port?: number }>} services the addresses of the services that were asked for
  * @property {boolean | 'all'} [help]
  * @property {boolean} [version]
  * @property {boolean} [json]

@@ -3,14 +3,17 @@
 // What is known of a running command at this moment: its session, forwards and connections, their rates, the last ends
 // and messages. The view, the web page, the health checks and the supervisor show it, and act through it.
 
-const { place, plain } = require('./output/text.js');
+const { plain, targetOf } = require('./output/text.js');
 
 /** Ends and messages that are remembered. */
 const MAX_ENDS = 100;
 const MAX_MESSAGES = 100;
 /** Milliseconds over which rates are measured. */
 const SPAN = 1000;
-/** Milliseconds for which the connections that were asked for are still those that exist. */
+/** Milliseconds between two pictures of the connections, at least, and as a multiple of what asking for them took. */
+const MIN_PERIOD = 250;
+const SHARE = 10;
+/** Milliseconds for which an answer about the connections is current. */
 const FRESH = 200;
 
 /** Codes of ends of connections that had been opened; with another one, the target was not reached. */
@@ -179,13 +182,13 @@ class Monitor {
     const outcome = outcomeOf(end, lost);
     if (outcome !== 'ok') this.totals[outcome] += 1;
     const forwarding = this.forwardingOf(end.forwardId)?.name;
-    const target = targetOf(this.#entries.get(end.connectionId)?.info);
+    const target = targetOf(this.#entries.get(end.connectionId)?.info ?? {});
     this.ends.unshift({
       ...end,
       time: Date.now(),
       outcome,
       forwarding: forwarding && plain(forwarding),
-      target: target && plain(target),
+      target: target === '' ? undefined : plain(target),
     });
     this.ends.length = Math.min(this.ends.length, MAX_ENDS);
   }
@@ -297,9 +300,9 @@ function outcomeOf({ code, closedBy }, lost) {
   return closedBy === 'reset' || lost > 0 ? 'cut' : 'ok';
 }
 
-/** The target of a connection, if it has one yet. @param {import('../../index.js').ConnectionInfo} [info] */
-function targetOf({ forwardHost, forwardPort, forwardPath } = /** @type {any} */ ({})) {
-  return forwardPath ?? (forwardHost && place(forwardHost, forwardPort));
+/** Milliseconds until the connections are shown again: a tunnel with many is asked less often. @param {number} took what asking took */
+function pauseAfter(took) {
+  return Math.max(MIN_PERIOD, took * SHARE);
 }
 
-module.exports = { Monitor };
+module.exports = { Monitor, pauseAfter };

@@ -145,7 +145,7 @@ class Run {
       this.#relay = new StdioRelay(tunnel, this.#settings.stdio);
     });
     this.#prepare();
-    this.#tunnel = await connecting;
+    await connecting;
     this.#monitor.follow(this.#tunnel);
     return server;
   }

@@ -25,8 +25,7 @@ function interrupt() {
 }
 
 /**
- * Does what a key does that makes a signal, where the terminal makes none: it is for this process and those that were started
- * with it.
+ * Sends the signal of a key to the whole foreground group, as the terminal does outside of raw mode.
  * @param {string} name
  */
 function signalGroup(name) {

@@ -17,7 +17,7 @@ const entries = Object.values(FLAGS).flat();
 const entryOf = (flag, more = []) => [...more, ...entries].find(({ names }) => names.includes(flag));
 
 /**
- * The values of an entry, of which a part is written.
+ * The values that an option may have, for the part that is typed.
  * @param {import('../help.js').Entry} entry
  * @param {string} written
  * @param {import('./values.js').Given} given
@@ -106,7 +106,7 @@ function candidates(words) {
   return start([...first, ...values.hosts(current, given)], current);
 }
 
-/** Those that begin so, each once. */
+/** The values with this prefix, each once. */
 function start(list, written) {
   const seen = new Set();
   return list.filter(({ value }) => value.startsWith(written) && !seen.has(value) && seen.add(value));

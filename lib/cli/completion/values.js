@@ -6,7 +6,7 @@
 const { CONTROLS } = require('../arguments.js');
 
 /**
- * What the words before say: those that are no flags, and the file of -F.
+ * The words before the cursor: the ones that are no flags, and the file of -F.
  * @typedef {{ names: string[], configFile?: string }} Given
  */
 

@@ -3,21 +3,18 @@
 // `sshtunnel logs`: the log of a tunnel in the background, for people or as it is.
 
 const { objectOf } = require('../control/lines.js');
-const { LOCAL_CLIENT, amount, pad, place, plain } = require('../output/text.js');
+const { amount, clientOf, pad, place, plain, targetOf } = require('../output/text.js');
 const { LogReader } = require('./log-reader.js');
 const { readOptions, subcommand, usageError } = require('./options.js');
 const { ManagerError, logFile } = require('./places.js');
 const { moment } = require('./report.js');
 
-/** Lines before those that are followed. */
+/** Lines that -f shows before the new ones. */
 const FOLLOWED = 10;
 /** Columns of a level. */
 const LEVEL = 8;
 
-const opened = ({ connectionId, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath }) => {
-  const from = remoteAddress ? place(remoteAddress, remotePort) : LOCAL_CLIENT;
-  return `connection ${connectionId}: ${from} to ${forwardPath ?? place(forwardHost ?? '', forwardPort)}`;
-};
+const opened = (info) => `connection ${info.connectionId}: ${clientOf(info)} to ${targetOf(info)}`;
 
 const ended = ({ connectionId, reason, bytesUp, bytesDown }) =>
   `connection ${connectionId}: ${reason}; ${amount(bytesUp)} up, ${amount(bytesDown)} down`;

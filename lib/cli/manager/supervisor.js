@@ -118,7 +118,7 @@ class Supervisor {
     return new Promise((resolve) => setTimeout(resolve, start - now));
   }
 
-  /** Those that somebody may ask about. */
+  /** The tunnels that `list` has. */
   #infos() {
     const all = [...this.#tunnels.values()];
     return all.filter(({ isWanted, state }) => isWanted || state !== 'down').map(({ info }) => info);

@@ -4,7 +4,7 @@
 
 const { connectionMembers, errorMembers } = require('./json-lines.js');
 const { connectFailure, lossMessage, openFailure } = require('./messages.js');
-const { LOCAL_CLIENT, place } = require('./text.js');
+const { clientOf, targetOf } = require('./text.js');
 
 /** Codes of ends that the application or a peer asked for. */
 const REQUESTED = ['OK', 'ECONNRESET', 'ECONNABORTED'];
@@ -76,10 +76,7 @@ class EventLog {
   }
 
   #opened(info) {
-    const { connectionId, remoteAddress, remotePort, forwardHost, forwardPort, forwardPath } = info;
-    const from = remoteAddress ? place(remoteAddress, remotePort) : LOCAL_CLIENT;
-    const to = forwardPath ?? place(forwardHost ?? '', forwardPort);
-    this.#messages.debug(1, `channel ${connectionId}: open: ${from} to ${to}`);
+    this.#messages.debug(1, `channel ${info.connectionId}: open: ${clientOf(info)} to ${targetOf(info)}`);
     this.#json?.write('connection', connectionMembers(info));
   }
 

@@ -114,4 +114,32 @@ function place(host, port) {
 /** In place of the address of a connection that has none: it came by a Unix socket. */
 const LOCAL_CLIENT = 'a local client';
 
-module.exports = { LOCAL_CLIENT, age, amount, clock, columns, count, cut, duration, pad, place, plain, wrap };
+/** Where a connection comes from. @param {{ remoteAddress?: string, remotePort?: number }} info */
+function clientOf({ remoteAddress, remotePort }) {
+  return remoteAddress ? place(remoteAddress, remotePort) : LOCAL_CLIENT;
+}
+
+/**
+ * The target of a connection; empty before a SOCKS client has requested one.
+ * @param {{ forwardHost?: string, forwardPort?: number, forwardPath?: string }} info
+ */
+function targetOf({ forwardHost, forwardPort, forwardPath }) {
+  return forwardPath ?? (forwardHost ? place(forwardHost, forwardPort) : '');
+}
+
+module.exports = {
+  LOCAL_CLIENT,
+  age,
+  amount,
+  clientOf,
+  clock,
+  columns,
+  count,
+  cut,
+  duration,
+  pad,
+  place,
+  plain,
+  targetOf,
+  wrap,
+};

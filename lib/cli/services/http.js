@@ -25,6 +25,11 @@ function json(members, status = 200) {
   return { status, type: 'application/json', body: `${JSON.stringify(members)}\n` };
 }
 
+/** Why a service does not listen. @param {string} flag that asks for it @param {string} where @param {NodeJS.ErrnoException} error */
+function cannotListen(flag, where, error) {
+  return Object.assign(new Error(`${flag}: cannot listen on ${where}: ${systemWords(error)}`), { code: error.code });
+}
+
 class HttpServer {
   #server;
   /** By path. @type {Map<string, Handler>} */
@@ -40,7 +45,7 @@ class HttpServer {
     this.#server = http.createServer(options, (request, response) => this.#answer(request, response));
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.timeout = TIMEOUT;
-    // The command ends by itself: it is not kept by those who ask about it.
+    // Clients do not keep the process running.
     this.#server.unref();
     this.#server.on('connection', (socket) => socket.unref());
   }
@@ -122,7 +127,7 @@ async function serve(flag, address, context, handlers) {
     try {
       await server.listen(address);
     } catch (error) {
-      throw Object.assign(new Error(`${flag}: cannot listen on ${key}: ${systemWords(error)}`), { code: error.code });
+      throw cannotListen(flag, key, error);
     }
     all.set(key, server);
   }
@@ -135,4 +140,4 @@ async function serve(flag, address, context, handlers) {
   return { stop: () => server.close() };
 }
 
-module.exports = { json, serve };
+module.exports = { cannotListen, json, serve };

@@ -5,9 +5,9 @@
 const { BlockList, isIPv4, isIPv6 } = require('node:net');
 
 const { UsageError } = require('../arguments.js');
-const { systemWords } = require('../output/messages.js');
 const { place } = require('../output/text.js');
 const { WebServer } = require('../web/server.js');
+const { cannotListen } = require('./http.js');
 
 /** The loopback address of IPv6, however it is written. */
 const LOOPBACK_6 = new BlockList();
@@ -32,8 +32,7 @@ async function start({ host, port }, { monitor, messages, json }) {
   try {
     await server.listen(address, port);
   } catch (error) {
-    const text = `--web: cannot listen on ${place(address, port)}: ${systemWords(error)}`;
-    throw Object.assign(new Error(text), { code: error.code });
+    throw cannotListen('--web', place(address, port), error);
   }
   const { url } = server;
   monitor.page = url;

@@ -115,8 +115,8 @@ function share(room, sections) {
 }
 
 /**
- * Which entries of a list are visible in so many lines, the selected one among them, and how many lines at its ends say are
- * hidden.
+ * Which entries of a list are visible in this number of lines, the selected one among them, and how many are hidden above and
+ * below.
  * @param {number} count
  * @param {number} lines
  * @param {{ first: number, selected?: number, at: number }} state

@@ -3,9 +3,9 @@
 // Draws the view as lines that fit the terminal, from what the monitor knows and the state of the view.
 
 const { outcome } = require('../output/summary.js');
-const { age, amount, clock, columns, count, duration, plain, wrap } = require('../output/text.js');
+const { age, amount, clientOf, clock, columns, count, duration, plain, targetOf, wrap } = require('../output/text.js');
 const { FRAME, cell, clip, fits, row, share, table, visible, width } = require('./layout.js');
-const { KEYS, clientOf, listed, matches, targetOf } = require('./state.js');
+const { KEYS, listed, matches } = require('./state.js');
 const { ASCII, bar, paint } = require('./styles.js');
 const { briefly, endText, reasonsOf, shorten, wayOf, withoutLoopback } = require('./words.js');
 
@@ -277,7 +277,7 @@ class Picture {
     const { connectionId, state, since } = one;
     const client = plain(clientOf(one));
     const short = withoutLoopback(client);
-    const target = targetOf(one);
+    const target = plain(targetOf(one));
     /** @type {Piece[]} */
     const start = [[isSelected ? '> ' : '  '], [`#${connectionId} `.padEnd(digits + 2), 'quiet']];
     if (state !== 'open') start.push([`${state} `, 'waiting']);

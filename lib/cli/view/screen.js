@@ -52,7 +52,7 @@ class Screen {
     this.#shown = undefined;
   }
 
-  /** Shows lines, of which only those are written that have changed. Nothing, while the terminal has not taken the last ones. */
+  /** Shows lines: writes the ones that have changed, or nothing while the terminal has not taken the last ones. */
   show(lines) {
     this.#flush();
     if (this.#left.length > 0) return;

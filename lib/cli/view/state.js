@@ -2,7 +2,7 @@
 
 // What the view shows of all that it knows, and how keys change that. Nothing here reads keys or writes to a terminal.
 
-const { LOCAL_CLIENT, columns, place, plain } = require('../output/text.js');
+const { clientOf, columns, plain, targetOf } = require('../output/text.js');
 
 /**
  * The orders of connections, in the order in which the key changes them: what is compared. Equal ones stand in the order of
@@ -12,7 +12,7 @@ const ORDERS = {
   rate: ({ upRate, downRate }) => -upRate - downRate,
   bytes: ({ up, down }) => -up - down,
   age: (_) => 0,
-  target: (one) => targetOf(one),
+  target: (one) => plain(targetOf(one)),
 };
 
 /** Columns of a filter. */
@@ -77,16 +77,6 @@ const INITIAL = {
 const compare = (a, b) => (a < b ? -1 : Number(a > b));
 const clamp = (value, least, most) => Math.max(least, Math.min(value, most));
 
-/** Where the client of a connection is. */
-function clientOf({ remoteAddress, remotePort }) {
-  return remoteAddress ? place(remoteAddress, remotePort) : LOCAL_CLIENT;
-}
-
-/** The target of a connection; empty before a SOCKS client has requested one. */
-function targetOf({ forwardHost, forwardPort, forwardPath }) {
-  return plain(forwardPath ?? (forwardHost ? place(forwardHost, forwardPort) : ''));
-}
-
 /** Whether a text has that of the filter. */
 function matches(filter, text) {
   return text.toLowerCase().includes(filter.toLowerCase());
@@ -99,7 +89,8 @@ function matches(filter, text) {
  */
 function listed({ connections, forwardings }, { sort, filter }) {
   const nameOf = (forwardId) => forwardings.find(({ forwardIds }) => forwardIds.includes(forwardId))?.name ?? '';
-  const text = (one) => `#${one.connectionId} ${one.state} ${clientOf(one)} ${targetOf(one)} ${nameOf(one.forwardId)}`;
+  const text = (one) =>
+    `#${one.connectionId} ${one.state} ${clientOf(one)} ${plain(targetOf(one))} ${nameOf(one.forwardId)}`;
   const found = filter === '' ? connections : connections.filter((one) => matches(filter, text(one)));
   const keyed = found.map((one) => ({ one, key: ORDERS[sort](one) }));
   keyed.sort((a, b) => compare(a.key, b.key) || a.one.connectionId - b.one.connectionId);
@@ -201,4 +192,4 @@ function press(state, key, { ids, lines }) {
   }
 }
 
-module.exports = { INITIAL, KEYS, clientOf, follow, listed, matches, press, targetOf };
+module.exports = { INITIAL, KEYS, follow, listed, matches, press };

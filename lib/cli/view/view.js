@@ -8,6 +8,7 @@
 const fs = require('node:fs');
 const { isatty } = require('node:tty');
 
+const { pauseAfter } = require('../monitor.js');
 const { interrupt, signalGroup } = require('../signals.js');
 const { Keyboard } = require('./keyboard.js');
 const { render } = require('./renderer.js');
@@ -15,10 +16,6 @@ const { Screen } = require('./screen.js');
 const { INITIAL, follow, listed, press } = require('./state.js');
 const { abilities } = require('./styles.js');
 
-/** Milliseconds between two pictures, at least. */
-const MIN_PERIOD = 250;
-/** A tunnel with many connections is asked less often: the wait is this many times what asking took. */
-const SHARE = 10;
 /** Messages that are printed when the view is over, at most. */
 const MAX_MESSAGES = 100;
 /** Milliseconds for which the answer to a key is shown. */
@@ -37,7 +34,7 @@ class View {
   #keyboard = Keyboard.isThere() ? new Keyboard((key) => this.#press(key)) : undefined;
   #abilities = abilities(process.stdout);
   #state = INITIAL;
-  /** What is shown of the monitor, and of which moment: while the picture is paused, they stay. */
+  /** The snapshot that is shown, and its time: both stay while the picture is paused. */
   #snapshot;
   #now = 0;
   /** Lines of a page, as of the last picture. */
@@ -112,7 +109,7 @@ class View {
     if (!this.#active) return;
     this.#draw();
     const took = performance.now() - before;
-    this.#timer = setTimeout(() => this.#poll(), Math.max(MIN_PERIOD, took * SHARE));
+    this.#timer = setTimeout(() => this.#poll(), pauseAfter(took));
   }
 
   #draw() {
@@ -205,7 +202,7 @@ class View {
   };
 }
 
-/** Whether this process is among those that have the terminal; also true if that is unknown. */
+/** Whether this process runs in the foreground of the terminal; also true if that is unknown. */
 function isInForeground() {
   let fields;
   try {

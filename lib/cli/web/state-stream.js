@@ -3,12 +3,10 @@
 // The state of the run as server-sent events, for every page that is open. A page that reads slowly skips states: it gets
 // the latest one when it has read the one before.
 
+const { pauseAfter } = require('../monitor.js');
+
 /** Pages at a time. */
 const MAX_PAGES = 16;
-/** Milliseconds between two states, at least. */
-const MIN_PERIOD = 250;
-/** A tunnel with many connections is asked less often: the wait is this many times what asking took. */
-const SHARE = 10;
 
 class StateStream {
   #monitor;
@@ -66,7 +64,7 @@ class StateStream {
       this.#update();
       this.#publish();
       const took = performance.now() - before;
-      await new Promise((resolve) => setTimeout(resolve, Math.max(MIN_PERIOD, took * SHARE)).unref());
+      await new Promise((resolve) => setTimeout(resolve, pauseAfter(took)).unref());
     }
     this.#isRunning = false;
   }
