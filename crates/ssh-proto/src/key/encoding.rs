@@ -8,8 +8,12 @@ use zeroize::Zeroizing;
 use super::{openssh, pem, ppk};
 
 /// Returns the text of a key without a byte order mark, UTF-16, quotes, written-out line feeds, and
-/// base64 of the whole text. A text without them is returned as it is.
+/// base64 of the whole text. A text without them is returned as it is, and so is DER, in which any byte
+/// may have any value.
 pub(super) fn plain(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    if pem::is_der(text) {
+        return Zeroizing::new(text.to_vec());
+    }
     let text = outer(text);
     match decoded(&text) {
         Some(inner) => outer(&inner),

@@ -1,7 +1,7 @@
 //! The PEM envelope of private keys.
 
 use pkcs8::der::asn1::AnyRef;
-use pkcs8::der::{Decode, Tag, Tagged};
+use pkcs8::der::{Decode, Reader, SliceReader, Tag, Tagged};
 use zeroize::Zeroizing;
 
 use super::encoding::decode_base64;
@@ -94,8 +94,8 @@ fn split(content: &[u8]) -> (Vec<(&str, &str)>, Zeroizing<Vec<u8>>) {
 }
 
 /// Describes a text without a private key, for the error.
-fn describe(text: &[u8]) -> &'static str {
-    let text = text.trim_ascii();
+fn describe(bytes: &[u8]) -> &'static str {
+    let text = bytes.trim_ascii(); // DER may end in any byte
     let starts = |prefix: &str| text.starts_with(prefix.as_bytes());
     let has = |part: &str| position(text, part.as_bytes()).is_some();
     if text.is_empty() {
@@ -120,7 +120,7 @@ fn describe(text: &[u8]) -> &'static str {
         "it is URL-encoded; it has to be decoded first"
     } else if has("BEGIN ") && has("PRIVATE KEY") {
         "the five hyphens around BEGIN ... PRIVATE KEY are missing or other characters"
-    } else if is_der(text) {
+    } else if is_der(bytes) {
         "it is in DER, a binary format; PEM is needed"
     } else if text.len() > 64 && is_base64_of_der(text) {
         "its lines -----BEGIN ... and -----END ... are missing"
@@ -131,9 +131,12 @@ fn describe(text: &[u8]) -> &'static str {
     }
 }
 
-/// Returns whether it is one structure of DER.
-fn is_der(bytes: &[u8]) -> bool {
-    AnyRef::from_der(bytes).is_ok_and(|any| any.tag() == Tag::Sequence)
+/// Returns whether it is one structure of DER, with nothing but white space after it.
+pub(super) fn is_der(bytes: &[u8]) -> bool {
+    let Ok(mut reader) = SliceReader::new(bytes) else { return false };
+    let is_sequence = AnyRef::decode(&mut reader).is_ok_and(|any| any.tag() == Tag::Sequence);
+    let rest = bytes.len() - usize::try_from(reader.remaining_len()).unwrap_or_default();
+    is_sequence && bytes[rest..].trim_ascii().is_empty()
 }
 
 fn is_base64_of_der(text: &[u8]) -> bool {

@@ -227,6 +227,24 @@ fn encodings_within_encodings_never_panic() {
     }
 }
 
+/// DER may end in a byte that in a text would be white space, a quote or a backslash. A line feed after
+/// it is an editor's.
+#[test]
+fn der_is_named_whatever_its_bytes() {
+    let der = Block::find(fixture!("p256.pkcs8")).unwrap().body;
+    for end in [&b"\r"[..], b" ", b"\n\n", b"\\n", b"\\/", b"'", b"\0"] {
+        let length = u8::try_from(der.len() - 3 + end.len()).unwrap();
+        let mut file = [&[0x30, 0x81, length][..], &der[3..], end].concat();
+        for _ in 0..2 {
+            let Err(PrivateKeyError::NotAKey(what)) = PrivateKey::parse(&file, None) else {
+                panic!("a key: {end:?}");
+            };
+            assert!(what.contains("DER"), "{end:?}: {what}");
+            file.push(b'\n');
+        }
+    }
+}
+
 /// As in OpenSSH: PuTTYgen pads to 16 bytes, also where 8 would do.
 #[test]
 fn padding_may_have_any_length() {
