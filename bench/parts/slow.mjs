@@ -122,6 +122,7 @@ export const slow = {
     },
   ],
   cold: true,
+  fresh: true, // what a round leaves in queues would take seconds to leave them
 
   cases(context) {
     const reason = noSlowLink();
