@@ -18,10 +18,15 @@ const PROBE: u64 = 16 * 1024;
 const MIN_SHARE: u64 = 8 * 1024;
 /// Bytes in an epoch that make a channel a bulk channel.
 const BULK: u64 = 16 * 1024;
+/// Bytes that an epoch has if the path carries them: on a slow one, each of several bulk channels needs
+/// time to be seen.
+const ENOUGH: u64 = 8 * BULK;
 /// Shorter round trips say more about this machine's load than about the path.
 const MIN_ROUND_TRIP: Duration = Duration::from_millis(1);
 /// Shorter epochs say more about the reads than about the path.
 const MIN_EPOCH: Duration = Duration::from_millis(50);
+/// Longer ones, without a longer round trip, say too late what has changed.
+const MAX_EPOCH: Duration = Duration::from_millis(500);
 
 /// What a channel has received in an epoch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,10 +62,11 @@ impl ReceiveShare {
         now: Instant,
         round_trip: Option<Duration>,
     ) {
-        let length = MIN_EPOCH.max(2 * round_trip.unwrap_or_default());
+        let least = MIN_EPOCH.max(2 * round_trip.unwrap_or_default());
+        let length = least.max(self.time_for_enough().min(MAX_EPOCH));
         let since = *self.since.get_or_insert(now);
         let elapsed = now.saturating_duration_since(since);
-        if elapsed >= length {
+        if elapsed >= length || (elapsed >= least && self.bytes >= ENOUGH) {
             self.end_epoch(elapsed, length);
             self.since = Some(now);
         }
@@ -73,6 +79,12 @@ impl ReceiveShare {
             own.bulk = Some(self.epoch);
             self.bulk.push(channel);
         }
+    }
+
+    /// Returns how long [`ENOUGH`] takes at the rate that is known.
+    fn time_for_enough(&self) -> Duration {
+        let micros = (ENOUGH * 1_000_000).checked_div(self.rate);
+        micros.map_or(Duration::ZERO, Duration::from_micros)
     }
 
     fn end_epoch(&mut self, elapsed: Duration, length: Duration) {
@@ -151,6 +163,28 @@ mod tests {
         // Those that have ended leave their parts to the others.
         run(&mut share, &mut channels[..1], 1_000_000, start + MILLISECOND * 1000, 500);
         assert_eq!(u64::from(share.limit(&channels[0], TRIP, false)), SLACK + 125_000);
+    }
+
+    /// Packets of the size of a channel's part, one channel after the other.
+    #[test]
+    fn each_of_several_channels_on_a_slow_path_has_its_part() {
+        for (rate, length) in [(250_000, 16_384), (625_000, 16_384), (625_000, 8192)] {
+            let start = Instant::now();
+            let mut share = ReceiveShare::default();
+            let mut channels = [Received::default(); 4];
+            for packet in 0..200 {
+                let number = packet as usize % channels.len();
+                let now = start + Duration::from_secs(1) * packet * length / rate;
+                let channel = ChannelId::for_tests(number as u32);
+                share.received(channel, &mut channels[number], length.into(), now, None);
+                if packet < 50 {
+                    continue;
+                }
+                let all: u64 =
+                    channels.iter().map(|own| u64::from(share.limit(own, None, false))).sum();
+                assert!(all < SLACK + SLACK / 4, "{all} at {rate} bytes a second, packet {packet}");
+            }
+        }
     }
 
     #[test]
