@@ -139,6 +139,7 @@ test('command lines that are not valid are refused', LINUX, async (t) => {
     [['up', '--json', 'db'], /--json cannot be given/],
     [['up', '-W', 'a:1', 'db'], /-W cannot be given/],
     [['up', '-L', '1:a:1'], /a name is missing/],
+    [['up', '--web', '8400', 'db', 'cache'], /--web with port 8400 is for one tunnel: each needs a port of its own/],
     [['down'], /a name is missing/],
     [['down', '--all', 'db'], /--all goes without names/],
     [['down', 'db', '--timeout', 'soon'], /soon/],

@@ -60,6 +60,11 @@ async function run(argv) {
   if (names.length === 0 && options.length > 0) throw usageError('up', 'a name is missing');
   if (names.length === 0 && readWanted().length === 0)
     throw usageError('up', 'no tunnel is wanted, so a name is needed');
+  for (const [service, { port }] of Object.entries(line.services)) {
+    if (names.length < 2 || port === 0) continue;
+    const reason = 'is for one tunnel: each needs a port of its own, and port 0 is any free one';
+    throw usageError('up', `--${service} with port ${port} ${reason}`);
+  }
   for (const name of names) checkProfile(options, name);
   const client = await connectOrStart();
   try {
