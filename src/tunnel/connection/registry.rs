@@ -142,9 +142,10 @@ impl Registry {
         let Some(slot) = self.by_id.get(&id).and_then(|slot| self.slots.get_mut(*slot)) else {
             return;
         };
-        if let Some(connection) = slot.take() {
-            let Connection { meta, state, due, idle, paced } = *connection;
-            *slot = Some(Box::new(Connection { meta, state: change(state), due, idle, paced }));
+        if let Some(mut connection) = slot.take() {
+            let state = connection.state;
+            connection.state = change(state);
+            *slot = Some(connection);
         }
     }
 
