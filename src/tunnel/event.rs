@@ -209,7 +209,7 @@ pub struct ConnectionEnd {
     /// `OK`, or the code of what went wrong: a system error's name, `ERR_SSH_...` or `ERR_TUNNEL_...`.
     pub code: Cow<'static, str>,
     /// The reason in words.
-    pub reason: String,
+    pub reason: Cow<'static, str>,
     /// What the server said when it refused to open the connection.
     pub description: Option<String>,
     /// Whether the connection had been open.

@@ -171,7 +171,7 @@ pub(crate) mod tests {
             id: 1,
             forward,
             code: code.into(),
-            reason: String::new(),
+            reason: "".into(),
             description: None,
             opened,
             clean: code == "OK",

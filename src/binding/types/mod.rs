@@ -368,7 +368,7 @@ impl From<tunnel::ConnectionEnd> for ConnectionEnd {
             connection_id: number(end.id),
             forward_id: end.forward,
             code: end.code.into_owned(),
-            reason: end.reason,
+            reason: end.reason.into_owned(),
             description: end.description,
             clean: end.clean,
             closed_by: end.closed_by.into(),

@@ -65,7 +65,7 @@ impl Cause {
     }
 
     /// The same for people.
-    pub(crate) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> Cow<'static, str> {
         match self {
             Cause::Completed => "both directions reached their end of stream".into(),
             Cause::CutByApplication => {
@@ -81,19 +81,23 @@ impl Cause {
                 "the remote end closed the channel before it had ended its stream".into()
             }
             Cause::ResetByLocal => "the local client reset the connection".into(),
-            Cause::Application(method) => format!("closed by {method}()"),
+            Cause::Application(method) => format!("closed by {method}()").into(),
             Cause::Rejected => "the connection request was rejected".into(),
             Cause::Full => "the tunnel has as many connections as maxConnections allows".into(),
             Cause::Idle => "no data in either direction for idleTimeout".into(),
-            Cause::Unanswered(what) => format!("no {what} within readyTimeout"),
+            Cause::Unanswered(what) => format!("no {what} within readyTimeout").into(),
             Cause::Refused(OpenFailure::Other(code), text) => {
-                format!("the server refused to open the channel (reason {code}): {text}")
+                format!("the server refused to open the channel (reason {code}): {text}").into()
             }
-            Cause::Refused(_, text) => format!("the server refused to open the channel: {text}"),
-            Cause::SessionLost(error) => format!("the SSH session disconnected: {error}"),
-            Cause::Unreached(error) => format!("the target could not be reached: {error}"),
-            Cause::NoSession(error) => error.to_string(),
-            Cause::Socks(fault) => format!("the local client sent no valid SOCKS request: {fault}"),
+            Cause::Refused(_, text) => {
+                format!("the server refused to open the channel: {text}").into()
+            }
+            Cause::SessionLost(error) => format!("the SSH session disconnected: {error}").into(),
+            Cause::Unreached(error) => format!("the target could not be reached: {error}").into(),
+            Cause::NoSession(error) => error.to_string().into(),
+            Cause::Socks(fault) => {
+                format!("the local client sent no valid SOCKS request: {fault}").into()
+            }
         }
     }
 

@@ -67,6 +67,7 @@ impl Closing {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
     use std::time::Duration;
 
     use super::*;
@@ -81,7 +82,7 @@ mod tests {
         Closing::new(report, 0, Bytes::default(), limit)
     }
 
-    fn reason(closing: Closing) -> String {
+    fn reason(closing: Closing) -> Cow<'static, str> {
         let ended = CloseOutcome::Cut;
         closing
             .end(Outcome { ended, unsent: 0, known: true, discarded: 0, peer_finished: false })

@@ -122,10 +122,10 @@ impl Report {
         let linger_expired = cut && force.is_none() && matches!(ending, LingerMode::Bounded(_));
         let mut reason = cause.reason();
         if linger_expired {
-            reason.push_str("; its linger time ran out");
+            reason.to_mut().push_str("; its linger time ran out");
         }
         if let Some(force) = force {
-            reason.push_str(force.reason());
+            reason.to_mut().push_str(force.reason());
         }
         ConnectionEnd {
             id: self.id,
