@@ -73,10 +73,11 @@ function remoteRoute(root) {
 /** @param {string} root of the script @param {string} [kind] of the forward @returns {Route} */
 export const route = (root, kind) => (kind === 'remote' ? remoteRoute : localRoute)(root);
 
-/** What a socket sends until it ends. */
+/** What a socket sends until it ends; then our end of it ends, too. */
 async function text(socket) {
   let all = '';
   for await (const chunk of socket.setEncoding('utf8')) all += chunk;
+  socket.end();
   return all;
 }
 
