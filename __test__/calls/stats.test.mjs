@@ -285,7 +285,7 @@ for (const sessions of [1, 2]) {
     const open = await connect(other);
     await exchange(open, 3 * KIB);
     await transfer({ connect: own }, 5 * KIB);
-    while (eventLog.all('disconnected').length < 4) await eventLog.next('disconnected');
+    for (let count = 0; count < 4; count++) await eventLog.next('disconnected');
     const ends = (id) => eventLog.all('disconnected').filter(({ forwardId }) => forwardId === id);
     assertSums({ connections: one.stats() }, ends(one.forwardId));
     assertIncludes(await other.promises.stats(), { accepted: 1, open: 1, bytesUp: 3 * KIB, ended: {} });
@@ -321,7 +321,7 @@ test('Unix sockets, SOCKS and dial() connections are counted', async (t) => {
   assertIncludes(tunnel.stats().connections, { accepted: 3, opened: 3 });
   socket.resume().end(Buffer.alloc(3 * KIB));
   await once(socket, 'close');
-  while (eventLog.all('disconnected').length < 3) await eventLog.next('disconnected');
+  for (let count = 0; count < 3; count++) await eventLog.next('disconnected');
   for (const [index, forward] of [unix, dynamic].entries()) {
     assertIncludes(forward.stats(), {
       accepted: 1,
