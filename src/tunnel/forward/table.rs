@@ -281,9 +281,11 @@ impl Forwards {
                 deadlines.remove(id, forward.due);
             }
             self.removed.push(id);
-            // The port is free before a caller has the error.
-            forward.state = State::Waiting;
-            forward.reply(&Err(error.clone()));
+            // The port is free, and the socket that it was to take over is closed, before a caller has
+            // the error.
+            let starting = std::mem::take(&mut forward.starting);
+            drop(forward);
+            reply_all(starting, &Err(error.clone()));
         }
     }
 
