@@ -49,9 +49,12 @@ answer({
   },
   approve: () => approvals.shift().accept(),
   states: async () => (await tunnel.promises.connections()).map(({ state }) => state),
-  /** Waits until the only connection's socket has accepted this many bytes for the local client. */
+  /** Waits until the only connection is there, and its socket has accepted this many bytes for the local client. */
   async taken(size) {
-    while ((await tunnel.promises.connections())[0].bytesDown < size);
+    for (let taken = 0; taken < size; ) {
+      const [connection] = await tunnel.promises.connections();
+      taken = connection?.bytesDown ?? 0;
+    }
   },
   /** Closes the only connection without waiting. */
   async disconnect() {
