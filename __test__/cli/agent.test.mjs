@@ -235,7 +235,7 @@ test(
     const key = known(newKey());
     for (const [value, lasts] of [
       ['confirm', true],
-      ['confirm 1', false],
+      ['confirm 4', false], // long enough for ssh-add on a busy machine
     ]) {
       const { env, read } = askpass('exit 0');
       const agent = await newAgent(t, env);
