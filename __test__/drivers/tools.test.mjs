@@ -71,7 +71,8 @@ function needs({ title, commands }) {
   if (commands.includes('linux-x64') && packed.platform.name !== 'sshtunnel-native-linux-x64-gnu')
     return { skip: 'the binary in the page is that of another platform' };
   if (title !== 'Permissions') return {};
-  const node = `${process.platform}-${process.arch}` === 'linux-x64' && nodeProgram('24.21.0');
+  // It is for glibc, as the binary has to be.
+  const node = packed.platform.name === 'sshtunnel-native-linux-x64-gnu' && nodeProgram('24.21.0');
   return node ? { node } : { skip: 'there is no Node.js 24 here' };
 }
 

@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
+import { reportedLibc } from '../../lib/native/libc.js';
 import { ROOT } from './process.mjs';
 
 const MANIFESTS = ['package.json', 'package-lock.json'];
@@ -26,6 +27,8 @@ const SOURCE = join(ROOT, '__test__', 'drivers');
 export function npmProject() {
   const hash = createHash('sha256');
   for (const name of MANIFESTS) hash.update(readFileSync(join(SOURCE, name)));
+  // Packages with native code are installed for the C library of this Node.js.
+  if (process.platform === 'linux') hash.update(reportedLibc().abi);
   const kept = join(ROOT, 'target', 'npm');
   const folder = join(kept, `project-${hash.digest('hex').slice(0, 12)}`);
   if (existsSync(folder)) return folder;

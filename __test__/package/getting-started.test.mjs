@@ -7,6 +7,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
+import { reportedLibc } from '../../lib/native/libc.js';
 import { pack } from '../../scripts/pack.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { makeHome } from '../helpers/home.mjs';
@@ -91,7 +92,9 @@ test('the program compiles and prints its answer', { timeout: 180_000 }, async (
 });
 
 test('the program runs in Node.js 24 without a compiler', { timeout: 120_000 }, async (t) => {
-  const node = `${process.platform}-${process.arch}` === 'linux-x64' && nodeProgram('24.21.0');
+  // It is for glibc, as the binary has to be.
+  const isGnu = process.platform === 'linux' && reportedLibc().abi === 'gnu';
+  const node = isGnu && process.arch === 'x64' && nodeProgram('24.21.0');
   if (!isInstalled || !node) return t.skip('there is no Node.js 24 here');
   write(program);
   const { code, stdout, stderr } = await shell(`${node} app.ts`);
