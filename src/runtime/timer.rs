@@ -124,9 +124,13 @@ impl Deadline {
         Self { length, due: Instant::now() + length, timer, polled: false, late: 0 }
     }
 
-    /// Returns a deadline at `due` that began `length` before.
+    /// Returns a deadline at `due` that began `length` before. It may be long over: the process was
+    /// paused then since it began.
     pub(crate) fn at(due: Instant, length: Duration) -> Self {
-        Self { due, ..Self::after(length) }
+        let late = Instant::now().saturating_duration_since(due);
+        let mut timer = Timer::default();
+        timer.pauses.expected = Some(sys::since_boot().saturating_sub(late));
+        Self { length, due, timer, polled: false, late: 0 }
     }
 
     /// Returns whether the deadline is over. The caller handles input that has arrived first.
@@ -246,5 +250,12 @@ mod tests {
         deadline.timer.pauses.expected = Some(sys::since_boot().saturating_sub(SECOND));
         assert!(!deadline.is_over());
         assert!(deadline.due > Instant::now() + SECOND * 30);
+        // Paused before anything waited for it.
+        let past = |late| Instant::now().checked_sub(late).expect("the machine runs for longer");
+        let mut deadline = Deadline::at(past(SECOND), SECOND * 60);
+        assert!(!deadline.is_over());
+        assert!(deadline.due > Instant::now() + SECOND * 30);
+        assert!(Deadline::at(past(TOLERANCE / 2), SECOND * 60).is_over(), "a busy machine");
+        assert!(Deadline::at(past(SECOND), Duration::ZERO).is_over(), "it has no length");
     }
 }
