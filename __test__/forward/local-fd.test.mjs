@@ -129,15 +129,15 @@ test('a socket is closed if its forward cannot be opened', UNIX, async (t) => {
   const child = await withSocket(t, ['127.0.0.1', 0], async ({ target, say, holders }) => {
     const { SSHTunnel } = await import('./promises.js');
     const net = await import('node:net');
-    const unready = net.createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
-    await new Promise((resolve) => unready.once('listening', resolve));
-    const login = { host: '127.0.0.1', port: unready.address().port, username: 'user' };
+    const disconnecting = net.createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+    await new Promise((resolve) => disconnecting.once('listening', resolve));
+    const login = { host: '127.0.0.1', port: disconnecting.address().port, username: 'user' };
     const unreachable = new SSHTunnel({ ...login, hostVerifier: () => true });
     const opening = unreachable.forwardLocal({ localFd: 3, ...target });
     // Before the event loop turns, and the server disconnects.
     const taken = holders().length;
     say([taken, await opening.catch((error) => error.code), holders()]);
-    unready.close();
+    disconnecting.close();
   });
   assert.deepEqual(await child.next(), [1, 'ERR_SSH_DISCONNECTED', []]);
   child.ask();

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { reportedLibc } from '../../lib/native/libc.js';
 import { ROOT } from './process.mjs';
 
 const KEPT = join(ROOT, 'target', 'npm');
@@ -65,6 +66,9 @@ export function npmPackage(spec) {
     rmSync(scratch, { recursive: true, force: true });
   }
 }
+
+/** Whether the C library of this Node.js is glibc, as that of the other versions. */
+export const isGnu = process.platform === 'linux' && reportedLibc().abi === 'gnu';
 
 /** Another version of Node.js for this machine, or null. */
 export function nodeProgram(version) {

@@ -7,12 +7,11 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 
-import { reportedLibc } from '../../lib/native/libc.js';
 import { pack } from '../../scripts/pack.mjs';
 import { test } from '../helpers/bounded.mjs';
 import { makeHome } from '../helpers/home.mjs';
 import { makeKey, temporaryFolder } from '../helpers/keys.mjs';
-import { nodeProgram } from '../helpers/npm-programs.mjs';
+import { isGnu, nodeProgram } from '../helpers/npm-programs.mjs';
 import { refusingPort } from '../helpers/peers.mjs';
 import { ROOT, run } from '../helpers/process.mjs';
 import { Postgres } from '../helpers/services.mjs';
@@ -93,7 +92,6 @@ test('the program compiles and prints its answer', { timeout: 180_000 }, async (
 
 test('the program runs in Node.js 24 without a compiler', { timeout: 120_000 }, async (t) => {
   // It is for glibc, as the binary has to be.
-  const isGnu = process.platform === 'linux' && reportedLibc().abi === 'gnu';
   const node = isGnu && process.arch === 'x64' && nodeProgram('24.21.0');
   if (!isInstalled || !node) return t.skip('there is no Node.js 24 here');
   write(program);

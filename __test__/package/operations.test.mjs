@@ -19,7 +19,6 @@ import { after } from 'node:test';
 
 import { load, loadAll } from 'js-yaml';
 
-import { reportedLibc } from '../../lib/native/libc.js';
 import { pack } from '../../scripts/pack.mjs';
 import { TOOLS, installPython } from '../../scripts/pinned.mjs';
 import { test } from '../helpers/bounded.mjs';
@@ -28,6 +27,7 @@ import { freePort } from '../helpers/daemon.mjs';
 import { ensurePackages, findProgram } from '../helpers/ensure-sshd.mjs';
 import { temporaryFolder } from '../helpers/keys.mjs';
 import { kubernetesValidator } from '../helpers/kubernetes.mjs';
+import { isGnu } from '../helpers/npm-programs.mjs';
 import { MIB, connect, refusingPort } from '../helpers/peers.mjs';
 import { ROOT, descendants, run, signal, until } from '../helpers/process.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
@@ -155,7 +155,6 @@ test('hadolint accepts the Dockerfile, and finds a fault', {
 });
 
 /** Whether this process may make mounts of its own. */
-const isGnu = process.platform === 'linux' && reportedLibc().abi === 'gnu';
 const canMount = process.getuid?.() === 0 && spawnSync('unshare', ['--mount', 'true']).status === 0;
 
 /** The instructions of the last stage by their names; those in JSON as values. */

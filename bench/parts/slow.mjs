@@ -122,7 +122,7 @@ export const slow = {
     },
   ],
   cold: true,
-  fresh: true, // what a round leaves in queues would take seconds to leave them
+  fresh: true, // data of a round that is still queued would delay the next one for seconds
 
   cases(context) {
     const reason = noSlowLink();

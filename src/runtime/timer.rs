@@ -119,17 +119,15 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Returns a deadline `length` from now.
     pub(crate) fn after(length: Duration) -> Self {
-        let mut timer = Timer::default();
-        timer.was_paused();
-        Self { length, due: Instant::now() + length, timer, polled: false, late: 0 }
+        Self::at(Instant::now() + length, length)
     }
 
-    /// Returns a deadline at `due` that began `length` before. It may be long over: the process was
-    /// paused then since it began.
+    /// Returns a deadline at `due` that began `length` before. If it is long over, the process was
+    /// paused meanwhile.
     pub(crate) fn at(due: Instant, length: Duration) -> Self {
-        let late = Instant::now().saturating_duration_since(due);
+        let overdue = Instant::now().saturating_duration_since(due);
         let mut timer = Timer::default();
-        timer.pauses.expected = Some(sys::since_boot().saturating_sub(late));
+        timer.pauses.expected = Some(sys::since_boot().saturating_sub(overdue));
         Self { length, due, timer, polled: false, late: 0 }
     }
 

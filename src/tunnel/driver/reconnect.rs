@@ -209,9 +209,8 @@ impl Driver {
         self.shared.set_ready(true);
         self.emit(Event::Ready);
         self.operations.connected(&Ok(()));
-        let dials =
-            self.worker.registry().ids(|connection| connection.meta.forward == DIAL_FORWARD);
-        self.operations.session_wanted |= !dials.is_empty();
+        let has_dial = self.worker.registry().iter().any(|it| it.meta.forward == DIAL_FORWARD);
+        self.operations.session_wanted |= has_dial;
         self.begin_forwards(now);
         self.open_waiting(now);
         self.worker.close_early();

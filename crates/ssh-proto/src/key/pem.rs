@@ -135,8 +135,8 @@ fn describe(bytes: &[u8]) -> &'static str {
 pub(super) fn is_der(bytes: &[u8]) -> bool {
     let Ok(mut reader) = SliceReader::new(bytes) else { return false };
     let is_sequence = AnyRef::decode(&mut reader).is_ok_and(|any| any.tag() == Tag::Sequence);
-    let rest = bytes.len() - usize::try_from(reader.remaining_len()).unwrap_or_default();
-    is_sequence && bytes[rest..].trim_ascii().is_empty()
+    let end = bytes.len() - usize::try_from(reader.remaining_len()).unwrap_or_default();
+    is_sequence && bytes[end..].trim_ascii().is_empty()
 }
 
 fn is_base64_of_der(text: &[u8]) -> bool {
