@@ -162,7 +162,8 @@ test('keyboard-interactive prompts are shown and answered', { skip }, async (t) 
     ['green', '41'],
     ['green', '42'],
   ]);
-  assert.doesNotMatch(session.stdout, /4[12]\r/);
+  // The debug lines have numbers of ports.
+  assert.doesNotMatch(session.stdout.replace(/^debug1:.*$/gm, ''), /4[12]\r/);
 });
 
 test('the passphrase of a key is prompted', { skip }, async (t) => {
