@@ -2,7 +2,7 @@
 
 // Blobs of public keys (RFC 4253 section 6.6), as servers and agents know keys.
 
-const { KeyObject } = require('node:crypto');
+const { isKeyObject } = require('node:util').types;
 
 const binding = require('./native/load.js');
 const { invalidArgType, invalidArgValue } = require('./errors.js');
@@ -56,7 +56,8 @@ function blobIn(line) {
  */
 function checkPublicKey(value, name) {
   if (value instanceof Uint8Array) return value;
-  const isKey = value instanceof KeyObject;
+  // The check of Node.js loads node:crypto.
+  const isKey = typeof value === 'object' && isKeyObject(value);
   if (typeof value !== 'string' && !isKey)
     throw invalidArgType(name, 'of type string or an instance of Buffer, Uint8Array or KeyObject', value);
   if (isKey && value.type !== 'public') throw invalidArgValue(name, 'must be a public key', value, { secret: true });

@@ -3,7 +3,6 @@
 // Entries of the system's databases of users and services, which Node.js does not look up: in their files, then by
 // getent(1), which also asks directories such as LDAP.
 
-const { execFileSync } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
@@ -27,6 +26,7 @@ function linesOf(name) {
 /** The line of one entry, from wherever the system has it; undefined if it has none. */
 function getent(database, key) {
   if (process.platform === 'win32') return undefined;
+  const { execFileSync } = require('node:child_process');
   try {
     const options = {
       encoding: /** @type {const} */ ('utf8'),

@@ -1,6 +1,7 @@
 'use strict';
 
-const { dial, ended, lingerChanged, opened } = require('./tunnel-socket.js');
+// Loaded when the first one is dialed: streams take longer to load than the rest of a tunnel.
+const socketCalls = () => require('./tunnel-socket.js');
 
 /** The sockets of dial() of a tunnel, until their connections have ended. */
 class TunnelSockets {
@@ -31,7 +32,7 @@ class TunnelSockets {
    * @param {import('./abort.js').Abortion | undefined} abortion destroys the socket until it is connected
    */
   dial(wanted, abortion) {
-    const socket = dial(this.#handle, wanted, this.#ask);
+    const socket = socketCalls().dial(this.#handle, wanted, this.#ask);
     this.#sockets.set(socket.connectionId, socket);
     if (abortion === undefined) return socket;
     abortion.follow(() => socket.destroy(abortion.error));
@@ -41,24 +42,25 @@ class TunnelSockets {
 
   /** A connection has opened. */
   opened(info) {
-    this.#tell(info, opened);
+    this.#tell(info, 'opened');
   }
 
   /** A connection has ended. */
   ended(end) {
-    this.#tell(end, ended);
+    this.#tell(end, 'ended');
     this.#sockets.delete(end.connectionId);
   }
 
   /** A connection gets another Linger. The addon does not learn of it while a destroyed socket still writes. */
   lingerChanged(connectionId, packed) {
     const socket = this.#sockets.get(connectionId);
-    if (socket !== undefined) lingerChanged(socket, packed);
+    if (socket !== undefined) socketCalls().lingerChanged(socket, packed);
   }
 
-  #tell(payload, tell) {
+  /** @param {'opened' | 'ended'} what */
+  #tell(payload, what) {
     const socket = this.#sockets.get(payload.connectionId);
-    if (socket !== undefined) tell(socket, payload);
+    if (socket !== undefined) socketCalls()[what](socket, payload);
   }
 }
 

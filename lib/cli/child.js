@@ -8,6 +8,7 @@ const os = require('node:os');
 const path = require('node:path');
 
 const { systemWords } = require('./output/messages.js');
+const { writeError } = require('./output/standard-error.js');
 
 /** Signals that the program gets beside the ones that end the command. @type {NodeJS.Signals[]} */
 const PASSED = ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'];
@@ -50,7 +51,7 @@ class OutputFile {
     for (let at = 0; ; ) {
       const count = fs.readSync(this.descriptor, piece, 0, piece.length, at);
       if (count === 0) return;
-      process.stderr.write(Buffer.from(piece.subarray(0, count)));
+      writeError(Buffer.from(piece.subarray(0, count)));
       at += count;
     }
   }

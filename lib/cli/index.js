@@ -14,13 +14,16 @@
 //   monitor.js       what is known of the run at this moment; services/: what shows it to others, beside the tunnel
 //   web/             the page of --web: server.js, state-stream.js; page/ is what runs in the browser
 //   signals.js       SIGINT, SIGTERM and SIGHUP; background.js: -f; status.js: the exit status of failures
-//   output/          messages.js: standard error, by log-format.js; json-lines.js: --json; event-log.js: events of the tunnel to
-//                    all of these; summary.js: the last line; text.js: text for terminals
+//   output/          standard-error.js: its stream; messages.js: what is written there, by log-format.js; json-lines.js: --json;
+//                    event-log.js: events of the tunnel to all of these; summary.js: the last line; text.js: text for
+//                    terminals
 //   view/            view.js: the live view
+//   root.js          the folder of the package; packages have all of this in one file, dist/cli/index.js
 
 const { version } = require('../../package.json');
 const { UsageError, parseArguments } = require('./arguments.js');
 const { LOG_FORMATS } = require('./output/log-format.js');
+const { writeError } = require('./output/standard-error.js');
 const { plain } = require('./output/text.js');
 const { hasServiceManager, takeServiceManager } = require('./service-manager.js');
 const { subcommandOf } = require('./subcommands.js');
@@ -69,11 +72,9 @@ function fatalMessage(error) {
 
 /** @param {string[]} argv without the names of Node.js and of the program */
 async function main(argv) {
-  // The reader of standard error may exit first.
-  process.stderr.on('error', () => {});
   let format = LOG_FORMATS.text;
   const write = (level, text) => {
-    for (const line of format(level, text.split('\n').map(plain))) process.stderr.write(`${line}\n`);
+    for (const line of format(level, text.split('\n').map(plain))) writeError(`${line}\n`);
   };
   try {
     const manager = hasServiceManager() ? takeServiceManager() : undefined;

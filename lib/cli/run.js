@@ -4,10 +4,10 @@ const { isDeepStrictEqual } = require('node:util');
 
 const { hasControl } = require('../validate/names.js');
 const { ConnectError, Connector } = require('./auth/connect.js');
-const { Terminal } = require('./auth/terminal.js');
 const { Monitor } = require('./monitor.js');
 const { LOG_FORMATS } = require('./output/log-format.js');
 const { Messages, exposedKey, openFailure, systemWords } = require('./output/messages.js');
+const { isErrorTerminal, writeError } = require('./output/standard-error.js');
 const { count, place, plain } = require('./output/text.js');
 const { Services } = require('./services/index.js');
 const { Signals } = require('./signals.js');
@@ -19,7 +19,7 @@ const FORCED_OUTPUT_TIMEOUT = 500;
 
 /** What asks the user; undefined if there is no way to ask. */
 function openAsker() {
-  const open = () => Terminal.open();
+  const open = () => require('./auth/terminal.js').Terminal.open();
   const { DISPLAY, SSH_ASKPASS_REQUIRE: required, WAYLAND_DISPLAY } = process.env;
   // Most commands need no program that asks, and start sooner without its module.
   if (!required && !DISPLAY && !WAYLAND_DISPLAY) return open();
@@ -82,7 +82,7 @@ class Run {
     this.#settings = settings;
     this.#background = background;
     const log = line.logFile === undefined ? undefined : appender(line.logFile);
-    const show = (text) => process.stderr.write(`${text}\n`);
+    const show = (text) => writeError(`${text}\n`);
     this.#messages = new Messages(settings.logLevel, show, log, LOG_FORMATS[line.logFormat]);
     this.#terminal = settings.batch ? undefined : openAsker();
     this.#signals = new Signals(() => this.#restore());
@@ -92,7 +92,7 @@ class Run {
     }
     const isText = !line.json && line.logFormat === 'text';
     this.#mayShow = isText && !line.noView && settings.program === undefined && settings.logLevel !== 'QUIET';
-    this.#messages.givesHints = log === undefined && line.logFormat === 'text' && process.stderr.isTTY === true;
+    if (log === undefined && line.logFormat === 'text') this.#messages.givesHints = isErrorTerminal;
     this.#messages.observer = (level, text) => this.#monitor.message(level, text);
   }
 
@@ -379,7 +379,7 @@ class Run {
     const { closeTimeout } = this.#settings;
     if (closeTimeout === null) this.#tunnel.shutdown(() => {});
     else this.#tunnel.close({ timeout: closeTimeout }, () => {});
-    if (process.stderr.isTTY) this.#showWaiting();
+    if (isErrorTerminal()) this.#showWaiting();
   }
 
   /** The second signal: resets connections, reports them, and ends the process by the signal. A third one ends it at once. */

@@ -2,9 +2,7 @@
 
 // The keywords of ssh_config, and which are supported.
 
-const net = require('node:net');
-
-const { hostFault, userFault } = require('../validate/names.js');
+const { hostFault, ipVersion, userFault } = require('../validate/names.js');
 const {
   single,
   validName,
@@ -73,7 +71,7 @@ function isProxied(reader, given) {
 /** Whether ssh would look for a canonical name of the host, or refuse it because there is none. */
 function isCanonicalized(reader, given) {
   const name = reader.hostName;
-  if (net.isIP(name) || (isProxied(reader, given) && reader.value('CanonicalizeHostname') !== 'always')) return false;
+  if (ipVersion(name) || (isProxied(reader, given) && reader.value('CanonicalizeHostname') !== 'always')) return false;
   if (name.endsWith('.')) return true;
   const dots = name.split('.').length - 1;
   if (dots > (reader.value('CanonicalizeMaxDots') ?? 1)) return false;
@@ -89,7 +87,7 @@ function isBound(reader, given) {
 function isCheckedByAddress(reader, given) {
   const name = reader.hostName.toLowerCase();
   return (
-    !isProxied(reader, given) && !net.isIP(name) && name !== 'localhost' && !TRUST.some((option) => option in given)
+    !isProxied(reader, given) && !ipVersion(name) && name !== 'localhost' && !TRUST.some((option) => option in given)
   );
 }
 

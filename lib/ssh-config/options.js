@@ -2,7 +2,6 @@
 
 // The constructor's options, by the directives for one host.
 
-const net = require('node:net');
 const path = require('node:path');
 
 const { noUser } = require('../errors.js');
@@ -14,7 +13,7 @@ const {
   knownAlgorithms,
 } = require('../validate/limits.js');
 const { MAX_MILLISECONDS, READY_TIMEOUT } = require('../validate/primitives.js');
-const { localPathFault } = require('../validate/names.js');
+const { ipVersion, localPathFault } = require('../validate/names.js');
 const { matches, matchesAny, splitWords } = require('./syntax.js');
 const { expand, expandPath, expandVariables } = require('./tokens.js');
 
@@ -93,7 +92,8 @@ function username({ username, context }) {
 /** Names ignore case, and files of known hosts have small letters. */
 function hostName(reader) {
   const name = reader.hostName;
-  return net.isIP(name) ? name : name.toLowerCase();
+  const lower = name.toLowerCase();
+  return lower === name || ipVersion(name) !== 0 ? name : lower;
 }
 
 function credentials(reader, { keys, publicKeys, strays }, notice) {

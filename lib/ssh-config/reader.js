@@ -3,12 +3,11 @@
 // Reads ssh_config files for one host: which sections apply, and the first value of each directive.
 
 const fs = require('node:fs');
-const net = require('node:net');
 const os = require('node:os');
 const path = require('node:path');
 
 const { configError } = require('../errors.js');
-const { hostFault, isUser } = require('../validate/names.js');
+const { hostFault, ipVersion, isUser } = require('../validate/names.js');
 const { directive } = require('./directives.js');
 const { isForeign } = require('./file-access.js');
 const { glob } = require('./glob.js');
@@ -362,10 +361,11 @@ const CRITERIA = 'command exec host localnetwork localuser originalhost sessiont
 
 /** Whether this machine has an address in one of the networks, each an address or `address/bits`. */
 function isLocalNetwork(networks, line) {
-  const list = new net.BlockList();
+  const { BlockList } = require('node:net');
+  const list = new BlockList();
   for (const network of networks) {
     const [, address, bits] = /^([\da-f.:]+)(?:\/(\d{1,3}))?$/i.exec(network) ?? [];
-    const version = net.isIP(address ?? '');
+    const version = ipVersion(address ?? '');
     const most = version === 4 ? 32 : 128;
     if (version === 0 || Number(bits ?? most) > most) throw line.error(`'${network}' is not a network`);
     list.addSubnet(address, Number(bits ?? most), version === 4 ? 'ipv4' : 'ipv6');

@@ -2,10 +2,8 @@
 
 // The option `proxy`: a URL, an object, or 'env'.
 
-const net = require('node:net');
-
 const { invalidArgType, invalidArgValue } = require('../errors.js');
-const { checkHost, checkPort } = require('./names.js');
+const { checkHost, checkPort, ipVersion } = require('./names.js');
 const { warnUnknown } = require('./option-names.js');
 const { checkName, checkObject } = require('./primitives.js');
 const { checkSecret } = require('./secret.js');
@@ -118,7 +116,7 @@ function fromObject(value, name, copies, prefix = '') {
  */
 function isExcepted({ host, port }, list) {
   const name = host.toLowerCase().replace(/\.$/, '');
-  const family = net.isIP(name);
+  const family = ipVersion(name);
   return list
     .toLowerCase()
     .split(/[\s,]+/)
@@ -140,11 +138,12 @@ function isBelow(name, domain) {
 function isAmong(address, family, pattern) {
   const [network, bits] = pattern.split('/');
   const type = family === 6 ? 'ipv6' : 'ipv4';
-  if (net.isIP(network) !== family) return false;
+  if (ipVersion(network) !== family) return false;
   const max = family === 6 ? 128 : 32;
   const prefix = bits === undefined ? max : Number(bits);
   if (!(Number.isInteger(prefix) && prefix >= 0 && prefix <= max)) return false;
-  const block = new net.BlockList();
+  const { BlockList } = require('node:net');
+  const block = new BlockList();
   block.addSubnet(network, prefix, type);
   return block.check(address, type);
 }

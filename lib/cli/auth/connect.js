@@ -96,7 +96,7 @@ class Connector {
   }
 
   /**
-   * @param {(tunnel: any, options: object) => void} prepare gets each tunnel, and its options, before it connects
+   * @param {(tunnel: any, options: object) => void} prepare gets each tunnel, and its options, when it has begun to connect
    * @returns {Promise<any>} a tunnel that has a session
    */
   async run(prepare) {
@@ -159,7 +159,6 @@ class Connector {
     }
     if (options.tryKeyboard) tunnel.on('keyboard-interactive', (...question) => this.#answer(options, ...question));
     tunnel.on('banner', (text, language, server) => this.#showBanner(text, server));
-    prepare(tunnel, options);
     const { host, port } = options.jump?.[0] ?? options;
     this.#messages.debug(
       1,
@@ -174,7 +173,10 @@ class Connector {
     };
     if (limit !== undefined && asks) this.#deadline = new PausableDeadline(limit, expire);
     try {
-      await tunnel.promises.connect();
+      const connected = tunnel.promises.connect();
+      // Meanwhile the server answers, which takes longer.
+      prepare(tunnel, options);
+      await connected;
       return { tunnel };
     } catch (error) {
       const timeout = () => Object.assign(new Error(`no session within ${limit / 1000} s`), { code: 'ETIMEDOUT' });

@@ -8,6 +8,7 @@ const net = require('node:net');
 const { formatForwarding } = require('../../ssh-config/forwardings.js');
 const { shorten } = require('../../errors.js');
 const { systemWords } = require('../output/messages.js');
+const { writeError } = require('../output/standard-error.js');
 const { plain } = require('../output/text.js');
 const { FAILED } = require('../status.js');
 const { readObjects, writeObject } = require('./lines.js');
@@ -114,7 +115,7 @@ async function request(path, request) {
  */
 async function control(command, settings) {
   const { controlPath, logLevel } = settings;
-  const print = (text) => process.stderr.write(`${plain(text)}\n`);
+  const print = (text) => writeError(`${plain(text)}\n`);
   if (controlPath === undefined) {
     print('No ControlPath specified for "-O" command');
     return FAILED;

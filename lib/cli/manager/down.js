@@ -2,6 +2,7 @@
 
 // `sshtunnel down`: closes tunnels in the background, and waits for their ends.
 
+const { writeError } = require('../output/standard-error.js');
 const { FAILED } = require('../status.js');
 const { connect, connectOrStart } = require('./client.js');
 const { readHow, readOptions, subcommand, usageError } = require('./options.js');
@@ -18,7 +19,7 @@ function withoutTunnel(names) {
       process.stdout.write(`${tunnelLine({ name, state: 'down' })}\n`);
       continue;
     }
-    process.stderr.write(`${tunnelLine({ name, state: 'down', reason: 'there is no such tunnel' })}\n`);
+    writeError(`${tunnelLine({ name, state: 'down', reason: 'there is no such tunnel' })}\n`);
     status = FAILED;
   }
   return status;

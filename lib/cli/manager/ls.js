@@ -2,6 +2,7 @@
 
 // `sshtunnel ls`: the tunnels in the background, and the profiles that are down.
 
+const { writeError } = require('../output/standard-error.js');
 const { plain } = require('../output/text.js');
 const { FAILED } = require('../status.js');
 const { connect } = require('./client.js');
@@ -61,7 +62,7 @@ async function run(argv) {
   const all = withProfiles(tunnels, known);
   const lines = values.json ? [JSON.stringify(all, null, 2)] : table(all, { width: process.stdout.columns });
   process.stdout.write(`${lines.join('\n')}\n`);
-  if (fault !== undefined) process.stderr.write(`sshtunnel: ${plain(fault)}\n`);
+  if (fault !== undefined) writeError(`sshtunnel: ${plain(fault)}\n`);
   return fault === undefined ? 0 : FAILED;
 }
 

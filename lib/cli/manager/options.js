@@ -8,6 +8,7 @@ const { time } = require('../../ssh-config/values.js');
 const { flagLine } = require('../../ssh-config/syntax.js');
 const { MAX_MILLISECONDS } = require('../../validate/primitives.js');
 const { ControlError } = require('../control/client.js');
+const { writeError } = require('../output/standard-error.js');
 const { plain } = require('../output/text.js');
 const { FAILED } = require('../status.js');
 const { ManagerError } = require('./places.js');
@@ -87,7 +88,7 @@ function subcommand(run) {
       return await run(argv);
     } catch (error) {
       if (!(error instanceof ManagerError || error instanceof ControlError)) throw error;
-      for (const line of `sshtunnel: ${error.message}`.split('\n')) process.stderr.write(`${plain(line)}\n`);
+      for (const line of `sshtunnel: ${error.message}`.split('\n')) writeError(`${plain(line)}\n`);
       return FAILED;
     }
   };

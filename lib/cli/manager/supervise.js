@@ -5,6 +5,7 @@
 const path = require('node:path');
 
 const { InUse } = require('../control/server.js');
+const { writeError } = require('../output/standard-error.js');
 const { plain } = require('../output/text.js');
 const { FAILED } = require('../status.js');
 const { Supervisor } = require('./supervisor.js');
@@ -38,7 +39,7 @@ async function run() {
     const isDone = error instanceof InUse;
     await tell(isDone ? {} : { error: error.message });
     if (isDone) return 0;
-    process.stderr.write(`sshtunnel: ${plain(error.message)}\n`);
+    writeError(`sshtunnel: ${plain(error.message)}\n`);
     return FAILED;
   }
   // No folder stays in use because of it.

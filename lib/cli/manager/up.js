@@ -3,6 +3,7 @@
 // `sshtunnel up`: brings tunnels up in the background, and waits until they are.
 
 const { splitArguments } = require('../arguments.js');
+const { writeError } = require('../output/standard-error.js');
 const { plain } = require('../output/text.js');
 const { FAILED } = require('../status.js');
 const { connectOrStart } = require('./client.js');
@@ -35,14 +36,16 @@ async function awaitTunnels(client, tunnels) {
   let status = 0;
   for (const { name, refused } of tunnels) {
     if (refused !== undefined) {
-      process.stderr.write(`${plain(name)}: ${plain(refused)}\n`);
+      writeError(`${plain(name)}: ${plain(refused)}\n`);
       status = FAILED;
       continue;
     }
     const { tunnel } = await client.ask('wait', { name });
     const isUp = tunnel.state === 'up';
     if (!isUp) status = FAILED;
-    (isUp ? process.stdout : process.stderr).write(`${tunnelLine(tunnel)}\n`);
+    const line = `${tunnelLine(tunnel)}\n`;
+    if (isUp) process.stdout.write(line);
+    else writeError(line);
   }
   return status;
 }

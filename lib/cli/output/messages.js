@@ -44,7 +44,7 @@ class Messages {
   observer;
 
   /** Whether failures are followed by hints: a user at a terminal reads them, and no program does. */
-  givesHints = false;
+  givesHints = () => false;
 
   /** How lines are shown to the user from now on. */
   set show(show) {
@@ -78,7 +78,7 @@ class Messages {
 
   /** Says what may help, if anything is known. @param {import('./hints.js').Problem} problem */
   hint(problem) {
-    if (!this.givesHints || !this.shows('INFO')) return;
+    if (!this.givesHints() || !this.shows('INFO')) return;
     const { Hints } = require('./hints.js');
     this.#hints ??= new Hints();
     const text = this.#hints.about(problem);

@@ -10,6 +10,7 @@ const { isatty } = require('node:tty');
 
 const { pauseAfter } = require('../monitor.js');
 const { interrupt, signalGroup } = require('../signals.js');
+const { isErrorTerminal, writeError } = require('../output/standard-error.js');
 const { Keyboard } = require('./keyboard.js');
 const { render } = require('./renderer.js');
 const { Screen } = require('./screen.js');
@@ -76,7 +77,7 @@ class View {
     process.off('exit', this.#exit);
     for (const name of FATAL) process.off(name, this.#end);
     this.#screen.close();
-    for (const line of this.#kept) process.stderr.write(`${line}\n`);
+    for (const line of this.#kept) writeError(`${line}\n`);
   }
 
   /** Leaves the terminal to a question. */
@@ -93,8 +94,8 @@ class View {
 
   /** Shows a message, and keeps it; where standard error is no terminal, it is written there at once. */
   print(line) {
-    if (this.#active && process.stderr.isTTY) this.#kept = [...this.#kept, line].slice(-MAX_MESSAGES);
-    else process.stderr.write(`${line}\n`);
+    if (this.#active && isErrorTerminal()) this.#kept = [...this.#kept, line].slice(-MAX_MESSAGES);
+    else writeError(`${line}\n`);
   }
 
   #take() {
