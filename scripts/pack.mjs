@@ -10,13 +10,14 @@ import { join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { bundle } from './bundle.mjs';
 import { brokenLinks } from './links.mjs';
 import { makePackages } from './make-packages.mjs';
 import { NOTICES, SBOM, faults, isOwn, libcFaults, platforms, readManifest } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 /** The package without binaries, unpacked: what users load and read, notices apart. */
-const MAX_BYTES = 1536 * 1024;
+const MAX_BYTES = 1600 * 1024;
 const MAIN = [
   'CHANGELOG.md',
   'CONTRIBUTING.md',
@@ -57,12 +58,19 @@ function npmPack(folder, into) {
 /** What belongs into the folders that package.json lists. */
 const KINDS = {
   bin: /\.js$/,
+  dist: /\.js$/,
   deploy: /(?:\.(?:json|service|socket|yaml)|\/Dockerfile(?:\.dockerignore)?)$/,
   docs: /\.(?:md|svg)$/,
   examples: /\.mjs$/,
   lib: /\.(?:js|mjs|html|css|svg|bash|fish|zsh)$/,
   man: /\.1$/,
 };
+
+/** Whether a path is one of `<folder>/**\/*<ending>`. */
+function isModule(path, pattern) {
+  const [folder, ending] = pattern.split('**/*');
+  return ending !== undefined && path.startsWith(folder) && path.endsWith(ending);
+}
 
 /** The files in these folders that package.json does not exclude. */
 function inFolders() {
@@ -74,7 +82,8 @@ function inFolders() {
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
   const paths = files.map((path) => relative(ROOT, path).replaceAll('\\', '/'));
   const left = listed.filter((name) => name.startsWith('!')).map((name) => name.slice(1));
-  return paths.filter((path) => !left.some((name) => path === name || path.startsWith(`${name}/`)));
+  const isLeft = (path) => left.some((name) => path === name || path.startsWith(`${name}/`) || isModule(path, name));
+  return paths.filter((path) => !isLeft(path));
 }
 
 const difference = (some, others) => some.filter((one) => !others.includes(one));
@@ -99,6 +108,7 @@ export async function pack(into, isWanted = isOwn) {
   try {
     const hasSboms = await makePackages(folder);
     if (!hasSboms) console.error('Neither cargo nor the files of npm run sbom are here: the packages lack SBOMs.');
+    await bundle();
     const sbom = hasSboms ? [SBOM] : [];
     copyFileSync(join(ROOT, here.binary), join(folder, here.name, here.binary));
     const main = npmPack(ROOT, into);

@@ -10,7 +10,7 @@ import { temporaryFolder } from './keys.mjs';
 import { Target, behaviors } from './peers.mjs';
 import { ROOT } from './process.mjs';
 
-const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
+export const COMMAND = join(ROOT, 'bin', 'sshtunnel.js');
 /** Without it, compiled code would be kept in the home folder of the user who runs the tests. */
 export const NO_CACHE = { NODE_DISABLE_COMPILE_CACHE: '1' };
 
@@ -119,8 +119,11 @@ class OutputProcess {
 export class Cli extends OutputProcess {
   #read = new Map();
 
-  /** @param inside a command that runs it, with other rights or as a service manager */
-  static start(t, args, { stdin = 'ignore', env = {}, inside = [] } = {}) {
+  /**
+   * @param inside a command that runs it, with other rights or as a service manager
+   * @param command another one than that of the repository
+   */
+  static start(t, args, { stdin = 'ignore', env = {}, inside = [], command = COMMAND } = {}) {
     // In a process session of its own, so that it has no terminal wherever the tests run.
     const options = {
       cwd: ROOT,
@@ -128,7 +131,7 @@ export class Cli extends OutputProcess {
       stdio: [stdin, 'pipe', 'pipe'],
       detached: true,
     };
-    const [program, ...all] = [...inside, process.execPath, COMMAND, ...args];
+    const [program, ...all] = [...inside, process.execPath, command, ...args];
     return new Cli(t, spawn(program, all, options));
   }
 

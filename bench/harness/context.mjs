@@ -5,6 +5,7 @@ import { join } from 'node:path';
 
 import { makeKey, temporaryFolder } from '../../__test__/helpers/keys.mjs';
 import { Sshd } from '../../__test__/helpers/sshd.mjs';
+import { stageCommand } from './command.mjs';
 import { serve } from './load.mjs';
 
 /** The method of key exchange of everybody who knows it. */
@@ -27,6 +28,7 @@ export class Context {
   #folder = temporaryFolder('bench');
   #servers = new Map();
   #known = new Map();
+  #command;
 
   /** @param options { rounds, quick, peers: those that take part } */
   static async start({ rounds, quick, peers }) {
@@ -49,6 +51,11 @@ export class Context {
   server(name, type = 'ed25519') {
     if (!this.#servers.has(name)) this.#servers.set(name, startServer(type, this.#folder.path, name));
     return this.#servers.get(name);
+  }
+
+  /** The command of the package: its file, and the environment to run it with. */
+  command() {
+    return (this.#command ??= stageCommand(join(this.#folder.path, 'command')));
   }
 
   /** A file of known hosts that has a server by this name. */

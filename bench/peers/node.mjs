@@ -3,10 +3,10 @@
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
-import { Child, ROOT } from '../../__test__/helpers/process.mjs';
+import { Child } from '../../__test__/helpers/process.mjs';
+import { NODE_ENVIRONMENT } from '../harness/command.mjs';
 import { Program } from '../harness/programs.mjs';
 import { stdioArguments } from './ssh.mjs';
 
@@ -65,8 +65,8 @@ export const ours = nodePeer({
   /** `sshtunnel -W`, as a process of its own. */
   async command(context, options) {
     const server = await context.server(this.name);
-    const file = join(ROOT, 'bin', 'sshtunnel.js');
-    return new Program(process.execPath, [file, ...stdioArguments(context, server, options)]);
+    const { file, env } = await context.command();
+    return new Program(process.execPath, [file, ...stdioArguments(context, server, options)], { env });
   },
 });
 
@@ -75,7 +75,7 @@ export const alone = {
   name: 'node',
   label: 'Node.js alone',
   weight: 1,
-  command: async () => new Program(process.execPath, ['--eval', '0']),
+  command: async () => new Program(process.execPath, ['--eval', '0'], { env: NODE_ENVIRONMENT }),
 };
 
 export const tunnelSSH = nodePeer({

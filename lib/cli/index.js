@@ -4,7 +4,7 @@
 //
 //   arguments.js     the command line; help.js: its help, and the table of flags; completion/: for shells
 //   subcommands.js   the first words that make it another command; install/: service
-//   compile-cache.js compiled code, kept between runs
+//   code-cache.js    compiled code, kept between runs
 //   settings.js      what the command line and the ssh_config files say; print.js: -G and -Q
 //   run.js           from the settings to the exit status
 //   service-manager.js   what systemd says in the environment; inherited-sockets.js: its sockets, for -L and -D
@@ -70,8 +70,11 @@ function fatalMessage(error) {
   return `sshtunnel: ${error.code === undefined ? error.stack : error.message}`;
 }
 
-/** @param {string[]} argv without the names of Node.js and of the program */
-async function main(argv) {
+/**
+ * @param {string[]} argv without the names of Node.js and of the program
+ * @param {() => void} [keepCode] keeps the code that has been compiled, for runs to come
+ */
+async function main(argv, keepCode = () => {}) {
   let format = LOG_FORMATS.text;
   const write = (level, text) => {
     for (const line of format(level, text.split('\n').map(plain))) writeError(`${line}\n`);
@@ -103,7 +106,7 @@ async function main(argv) {
       return;
     }
     const { Run } = require('./run.js');
-    const run = new Run(line, settings, { background: backgroundOf(settings, line), manager });
+    const run = new Run(line, settings, { background: backgroundOf(settings, line), keepCode, manager });
     await run.end(await run.run());
   } catch (error) {
     write('FATAL', fatalMessage(error));

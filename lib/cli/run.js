@@ -68,16 +68,19 @@ class Run {
   #background;
   /** @type {import('./control/server.js').ControlServer | undefined} */
   #control;
+  /** Called when most of the code that a run needs has been compiled. */
+  #keepCode;
   /** The status of the program that is run. @type {Promise<number> | undefined} */
   #programStatus;
 
   /**
    * @param {import('./arguments.js').CommandLine} line
    * @param {import('./settings.js').Settings} settings
-   * @param {{ background?: import('./background.js').Background,
+   * @param {{ background?: import('./background.js').Background, keepCode?: () => void,
    *   manager?: import('./service-manager.js').ServiceManager }} [around]
    */
-  constructor(line, settings, { background, manager } = {}) {
+  constructor(line, settings, { background, keepCode = () => {}, manager } = {}) {
+    this.#keepCode = keepCode;
     this.#manager = manager;
     this.#settings = settings;
     this.#background = background;
@@ -165,6 +168,7 @@ class Run {
     this.#tunnel.on('error', (error) => this.#messages.debug(1, error.message));
     try {
       await this.#relay.run();
+      this.#keepCode();
       return 0;
     } catch (error) {
       const failure = openFailure(error);
@@ -234,6 +238,7 @@ class Run {
     this.#services.ready();
     if (this.#settings.program === undefined) this.#show();
     else await this.#startProgram();
+    this.#keepCode();
   }
 
   /** Opens what the program needs, and starts it. */

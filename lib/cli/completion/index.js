@@ -11,6 +11,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 const { UsageError } = require('../arguments.js');
+const { ROOT } = require('../root.js');
 const { SHELLS } = require('./values.js');
 
 /** What may follow, as lines; nothing if the files cannot be read. */
@@ -28,7 +29,7 @@ async function run([what, ...rest]) {
     return 0;
   }
   if (!SHELLS.includes(what) || rest.length > 0) throw new UsageError(`completion is for one of: ${SHELLS.join(', ')}`);
-  process.stdout.write(fs.readFileSync(path.join(__dirname, `sshtunnel.${what}`), 'utf8'));
+  process.stdout.write(fs.readFileSync(path.join(ROOT, 'lib', 'cli', 'completion', `sshtunnel.${what}`), 'utf8'));
   return 0;
 }
 

@@ -9,6 +9,8 @@ const path = require('node:path');
 
 const { makeContext } = require('../../ssh-config/context.js');
 const { UsageError, parseArguments } = require('../arguments.js');
+const { writeError } = require('../output/standard-error.js');
+const { ROOT } = require('../root.js');
 const { FAILED } = require('../status.js');
 
 /**
@@ -47,7 +49,7 @@ const MOVING = /[/\\](?:\.?nvm|\.?fnm|fnm_multishells|\.volta|\.asdf|\.nodenv|mi
 /** The folder that npx empties now and then. */
 const TEMPORARY = /[/\\]_npx[/\\]/;
 
-const SCRIPT = path.join(__dirname, '..', '..', '..', 'bin', 'sshtunnel.js');
+const SCRIPT = path.join(ROOT, 'bin', 'sshtunnel.js');
 
 /** @returns {Manager} */
 function managerHere() {
@@ -139,7 +141,7 @@ function runAll(commands) {
   return commands.every(([program, ...args]) => {
     print(shown([program, ...args]));
     const { error, status } = spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] });
-    if (error !== undefined) process.stderr.write(`sshtunnel: ${program}: ${error.message}\n`);
+    if (error !== undefined) writeError(`sshtunnel: ${program}: ${error.message}\n`);
     return status === 0;
   });
 }

@@ -14,6 +14,7 @@ const path = require('node:path');
 const { text } = require('node:stream/consumers');
 
 const { place } = require('../output/text.js');
+const { ROOT } = require('../root.js');
 const { StateStream } = require('./state-stream.js');
 
 /** Limits of a request, in bytes and milliseconds, and how long the kernel waits for a client that has disappeared. */
@@ -82,7 +83,7 @@ class Refusal extends Error {
 
 /** The files of the page by the path of their URL: nothing else is ever read. */
 function readFiles() {
-  const folder = path.join(__dirname, 'page');
+  const folder = path.join(ROOT, 'lib', 'cli', 'web', 'page');
   const names = fs.readdirSync(folder).filter((name) => Object.hasOwn(TYPES, path.extname(name)));
   return new Map(
     names.map((name) => [
