@@ -7,6 +7,7 @@ import { makeKey, temporaryFolder } from '../../__test__/helpers/keys.mjs';
 import { Sshd } from '../../__test__/helpers/sshd.mjs';
 import { stageCommand } from './command.mjs';
 import { serve } from './load.mjs';
+import { startRussh } from './russh.mjs';
 
 /** The method of key exchange of everybody who knows it. */
 const KEX = 'curve25519-sha256';
@@ -51,6 +52,12 @@ export class Context {
   server(name, type = 'ed25519') {
     if (!this.#servers.has(name)) this.#servers.set(name, startServer(type, this.#folder.path, name));
     return this.#servers.get(name);
+  }
+
+  /** The server made of russh. */
+  russh() {
+    if (!this.#servers.has('russh')) this.#servers.set('russh', startRussh(this.#folder.path, this));
+    return this.#servers.get('russh');
   }
 
   /** The command of the package: its file, and the environment to run it with. */

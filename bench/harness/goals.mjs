@@ -170,7 +170,8 @@ const idle = [
 const SCALE = [
   ['forwards of one tunnel', 'ours', '1', '5,000 forwards, of that with 1'],
   ['tunnels', '200', '1', '200 tunnels, of that with 1'],
-  ['idle connections', 'ours', '64', '10,000 idle connections, of that with one on each session'],
+  ['idle connections', 'ours', '1', '10,000 idle connections, of that with 1'],
+  ['idle connections, with sshd', 'ours', '64', '10,000 idle connections and sshd, of that with one on each session'],
 ];
 const scale = SCALE.flatMap(([one, most, least, text]) =>
   ['request', 'connection'].map((metric) =>
