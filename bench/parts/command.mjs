@@ -30,8 +30,8 @@ export const command = {
   title: 'The command',
   about: [
     '`sshtunnel -W` and `ssh -W` with the same arguments, from the start of the process to its end: the input is one byte and its end, and the',
-    'target echoes both. The key exchange is curve25519-sha256. The command is that of the package, in one file, run before, so that its compiled',
-    'code is kept where Node.js does that (from 22.1). Node.js alone is `node -e 0`: no program for it takes less. Over the long link, a',
+    'target echoes both. The key exchange is curve25519-sha256. The command is that of the package, in one file, with its compiled code',
+    'of earlier runs. Node.js alone is `node -e 0`: no program for it takes less. Over the long link, a',
     `relay delays everything by ${DELAY} ms in each direction, but not the set-up of TCP; the round trips are the whole time, divided by ${2 * DELAY} ms.`,
   ].join(' '),
   metrics: {
