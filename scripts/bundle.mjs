@@ -4,25 +4,19 @@
 // lib/cli/code-cache.js runs it, with its compiled code of earlier runs.
 
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
+import { replaceFile } from './packages.mjs';
 import { ROOT } from './setup.mjs';
 
 /** Paths in dist/ are as deep as those of the modules, which look for files of the package. */
 const FOLDER = join('dist', 'cli');
 /** What runs the bundle with its compiled code of earlier runs. */
 const RUNNER = 'code-cache.js';
-
-/** Writes a file that others may read meanwhile. */
-function replace(file, content) {
-  const unfinished = `${file}.${process.pid}`;
-  writeFileSync(unfinished, content);
-  renameSync(unfinished, file);
-}
 
 /** Writes the bundle, by default into the repository. */
 export async function bundle(root = ROOT) {
@@ -44,13 +38,12 @@ export async function bundle(root = ROOT) {
   // The licenses of others would have to be in the package.
   const foreign = Object.keys(metafile.inputs).filter((path) => !/^(?:lib\/|package\.json$)/.test(path));
   if (foreign.length > 0) throw new Error(`the command is to have no code of others: ${foreign.join(', ')}`);
-  const folder = join(root, FOLDER);
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(join(root, FOLDER), { recursive: true });
   const { text } = outputFiles[0];
   // Compiled code is kept by this name.
   const identity = createHash('sha256').update(text).digest('hex').slice(0, 16);
-  replace(join(folder, 'index.js'), `// ${identity}\n${text}`);
-  replace(join(folder, RUNNER), readFileSync(join(ROOT, 'lib', 'cli', RUNNER)));
+  replaceFile(root, join(FOLDER, 'index.js'), `// ${identity}\n${text}`);
+  replaceFile(root, join(FOLDER, RUNNER), readFileSync(join(ROOT, 'lib', 'cli', RUNNER), 'utf8'));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle();

@@ -3,13 +3,13 @@
 // package.json, Cargo.lock and THIRD-PARTY-NOTICES.txt. Their binaries are put there by `npm run artifacts`.
 
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { NapiCli } from '@napi-rs/cli';
 
-import { NOTICES, SBOM, platforms, readManifest } from './packages.mjs';
+import { NOTICES, SBOM, platforms, readManifest, replaceFile } from './packages.mjs';
 import { sboms, text } from './sbom.mjs';
 import { ROOT } from './setup.mjs';
 
@@ -24,13 +24,6 @@ function documents() {
   ]);
   if (!files.every(([, file]) => existsSync(file))) return null;
   return Object.fromEntries(files.map(([name, file]) => [name, readFileSync(file, 'utf8')]));
-}
-
-/** Writes a file that others may read meanwhile. */
-function replace(file, content) {
-  const unfinished = `${file}.${process.pid}`;
-  writeFileSync(unfinished, content);
-  renameSync(unfinished, file);
 }
 
 /**
@@ -50,7 +43,7 @@ export async function makePackages(folder = join(ROOT, 'npm')) {
   }
   if (made === null)
     rmSync(join(ROOT, SBOM), { force: true }); // an old one would be wrong
-  else replace(join(ROOT, SBOM), made[readManifest().name]);
+  else replaceFile(ROOT, SBOM, made[readManifest().name]);
   return made !== null;
 }
 

@@ -1,7 +1,7 @@
 // The packages that hold the binaries, one for each of `napi.targets` in package.json, and what their binaries have to be.
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 
 import { parseTriple } from '@napi-rs/cli';
 
@@ -26,6 +26,18 @@ const OLDEST_GLIBC = [2, 28];
 const ELF = { 62: 'x64', 183: 'arm64' };
 const MACH_O = { 0x01000007: 'x64', 0x0100000c: 'arm64' };
 const PE = { 0x8664: 'x64', 0xaa64: 'arm64' };
+
+/**
+ * Writes a text into a file below `root` that others may read or pack meanwhile: an unfinished one is in `root` itself, which
+ * no pattern of package.json matches.
+ */
+export function replaceFile(root, path, text) {
+  const file = join(root, path);
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) return;
+  const unfinished = join(root, `.${basename(path)}.${process.pid}`);
+  writeFileSync(unfinished, text);
+  renameSync(unfinished, file);
+}
 
 export const readManifest = (folder = ROOT) => JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
 
