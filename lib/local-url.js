@@ -86,10 +86,50 @@ function decode(host) {
   }
 }
 
+/** The start of a forward, which several calls may wait for. */
+class Opening {
+  /** Why there is no forward. @type {Error | undefined} */
+  error;
+  forward;
+  /** Settles when there is either of them. @type {Promise<void>} */
+  done;
+
+  /**
+   * @param {Function | Deferred | undefined} settler of the call, which says in which form the forward is started
+   * @param {(settler: Function | Deferred | undefined) => any} start
+   * @param {(forward: any) => void} ended called with the forward, if there is one
+   */
+  constructor(settler, start, ended) {
+    const deferred = new Deferred();
+    this.done = deferred.promise;
+    const finish = (error, forward) => {
+      this.error = error ?? undefined;
+      this.forward = forward;
+      ended(forward);
+      deferred.resolve();
+    };
+    if (settler === undefined) {
+      try {
+        finish(null, start(undefined));
+      } catch (error) {
+        finish(error);
+      }
+    } else if (settler instanceof Deferred) {
+      const started = new Deferred();
+      start(started);
+      started.promise.then((forward) => finish(null, forward), finish);
+    } else {
+      start(finish);
+    }
+  }
+}
+
 /** The forwards of a tunnel for the servers of URLs, one for each server. */
 class LocalUrls {
   /** By host and port. @type {Map<string, any>} */
   #forwards = new Map();
+  /** Those that callbacks and promises wait for: a callback waits for those before it only. @type {Map<string, Opening>[]} */
+  #openings = [new Map(), new Map()];
   #start;
   #after;
 
@@ -104,46 +144,42 @@ class LocalUrls {
   }
 
   /**
-   * Opens the forwards that are missing for a URL.
+   * Opens the forwards that are missing for a URL, unless another call in the same form does.
    * @param {Function | Deferred | undefined} settler takes the URL with their addresses
    * @param {string | URL} text
    */
   open(settler, text) {
     const url = new LocalUrl(text);
-    const keys = url.targets.map(keyOf);
-    const isMissing = (key, index) => keys.indexOf(key) === index && !this.#forwards.get(key)?.listening;
-    const missing = url.targets.filter((_, index) => isMissing(keys[index], index));
-    let failure;
-    const opened = [];
-    const took = (error, forward) => {
-      failure ??= error;
-      if (error) return;
-      opened.push(forward);
-      this.#forwards.set(keyOf({ host: forward.forwardHost, port: forward.forwardPort }), forward);
-    };
+    const pending = settler === undefined ? new Map() : this.#openings[settler instanceof Deferred ? 1 : 0];
+    const openings = [];
+    const own = [];
+    for (const [key, target] of new Map(url.targets.map((target) => [keyOf(target), target]))) {
+      if (this.#forwards.get(key)?.listening) continue;
+      if (!pending.has(key)) own.push(this.#begin(pending, settler, key, target));
+      openings.push(pending.get(key));
+    }
     const result = () => {
-      if (!failure) return url.withPorts(keys.map((key) => this.#forwards.get(key).localPort));
-      for (const forward of opened) forward.promises.stop().catch(() => {});
-      throw failure;
+      const failed = openings.find(({ error }) => error !== undefined);
+      if (failed === undefined)
+        return url.withPorts(url.targets.map((target) => this.#forwards.get(keyOf(target)).localPort));
+      for (const { forward } of own) forward?.promises.stop().catch(() => {});
+      throw failed.error;
     };
-    const start = (settler, { host, port }) => this.#start(settler, { forwardHost: host, forwardPort: port });
-    if (settler === undefined) {
-      for (const target of missing) took(null, start(undefined, target));
-      return result();
-    }
-    if (settler instanceof Deferred) {
-      const ready = missing.map((target) => {
-        const deferred = new Deferred();
-        start(deferred, target);
-        return deferred.promise.then(
-          (forward) => took(null, forward),
-          (error) => took(error),
-        );
-      });
-      return Promise.all(ready).then(result).then(settler.resolve, settler.reject);
-    }
-    for (const target of missing) start(took, target);
-    return this.#after(settler, result);
+    if (settler === undefined) return result();
+    if (!(settler instanceof Deferred)) return this.#after(settler, result);
+    return Promise.all(openings.map(({ done }) => done))
+      .then(result)
+      .then(settler.resolve, settler.reject);
+  }
+
+  #begin(pending, settler, key, { host, port }) {
+    const start = (settler) => this.#start(settler, { forwardHost: host, forwardPort: port });
+    const opening = new Opening(settler, start, (forward) => {
+      pending.delete(key);
+      if (forward !== undefined) this.#forwards.set(key, forward);
+    });
+    pending.set(key, opening);
+    return opening;
   }
 }
 

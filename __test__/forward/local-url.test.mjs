@@ -118,6 +118,22 @@ test('a server that a URL names twice has one port, in every form of the call', 
   }
 });
 
+test('calls at the same time share the ports of their servers, in both forms', async (t) => {
+  const target = await Target.start(behaviors.echo());
+  t.after(() => target.stop());
+  const url = `tcp://127.0.0.1:${target.port}`;
+  for (const open of [
+    (tunnel, url) => tunnel.promises.localUrl(url),
+    (tunnel, url) => promisify(tunnel.localUrl).call(tunnel, url),
+  ]) {
+    const { tunnel } = withoutForward(t, server.login);
+    const urls = await Promise.all([open(tunnel, url), open(tunnel, url), open(tunnel, url)]);
+    assert.equal(new Set(urls).size, 1);
+    assert.equal(tunnel.forwards().length, 1);
+    assert.equal(await refuses(portsOf(urls[0])[0]), false);
+  }
+});
+
 test('callbacks come in the order of the calls, and a blocking call returns the URL', async (t) => {
   const target = await Target.start(behaviors.echo());
   t.after(() => target.stop());
