@@ -171,11 +171,11 @@ test('calls find a connection in any session', async (t) => {
     [2, 'FIN'],
     [1, 'ECONNRESET'],
   ]) {
-    // Begun first: a client that ends lets the echo end, and then the connection by itself.
     const disconnected = it.tunnel.promises.disconnect(ids[index]);
+    // It ends afterwards: otherwise the echo would end, and then the connection by itself.
+    assertIncludes(await it.found[index].client.ended, { bytes: KIB, end });
     it.found[index].client.end();
     await disconnected;
-    assertIncludes(await it.found[index].client.ended, { bytes: KIB, end });
     assertIncludes(it.eventLog.all('disconnected').at(-1), { connectionId: ids[index] });
     const gone = { code: 'ERR_TUNNEL_NO_CONNECTION' };
     await assert.rejects(it.tunnel.promises.disconnect(ids[index]), gone);
