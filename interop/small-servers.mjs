@@ -1,8 +1,9 @@
 // tinyssh from Debian, and a server of this folder that uses Debian's libssh.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { ensureDebian, ensurePackages, findProgram } from '../__test__/helpers/ensure-sshd.mjs';
@@ -18,6 +19,12 @@ function packageVersion(name) {
 /** The folder for temporary builds. */
 const BUILT = fileURLToPath(new URL('../target/interop', import.meta.url));
 
+/** Whether others may write neither to a folder nor to one above it, as tinyssh wants of a home: a clone may be in /tmp. */
+function isSafe(folder) {
+  const above = dirname(folder);
+  return (statSync(folder).mode & 0o022) === 0 && (above === folder || isSafe(above));
+}
+
 export const tinyssh = {
   name: 'tinyssh',
   optional: true,
@@ -26,7 +33,7 @@ export const tinyssh = {
   lacks: Object.fromEntries(Object.keys(BEHAVIORS).map((name) => [name, 'it forwards nothing'])),
   async start({ hostKeys, userKeys }) {
     mkdirSync(BUILT, { recursive: true });
-    const { env, username, at, remove } = makeHome('tinyssh', userKeys, BUILT);
+    const { env, username, at, remove } = makeHome('tinyssh', userKeys, [BUILT, homedir()].find(isSafe) ?? BUILT);
     const { privateKey } = hostKeys.find(({ type }) => type === 'ed25519');
     // The last string of 64 bytes in the key's text: the secret half, then the public one.
     const bytes = Buffer.from(privateKey.replace(/-----[^-]+-----|\s/g, ''), 'base64');
