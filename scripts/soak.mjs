@@ -141,7 +141,7 @@ async function playOnce(number) {
   counts.scenarios++;
   let play;
   try {
-    play = await stage.play(plan, begin, values.induce === 'bytes' && number % 50 === 0 ? damagedPattern() : null);
+    play = await stage.play(plan, begin, values.induce === 'bytes' && number % 5 === 0 ? damagedPattern() : null);
   } catch (error) {
     // Without a session nothing listens at the server, and a proxy reports a failure.
     counts.refused++;

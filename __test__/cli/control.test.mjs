@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -15,6 +16,8 @@ import { connect, exchange, refuses } from '../helpers/peers.mjs';
 import { signal, until } from '../helpers/process.mjs';
 import { GRANTED, ask5 } from '../helpers/socks.mjs';
 import { Sshd } from '../helpers/sshd.mjs';
+
+const require = createRequire(import.meta.url);
 
 const UNIX = { skip: process.platform === 'win32' && 'there are no control sockets on Windows' };
 const server = await Sshd.start();
@@ -321,4 +324,23 @@ test('-O says so if the socket is that of another program', UNIX, async (t) => {
     assert.match(stderr, /^(the control socket is not one of sshtunnel|the master refused)/);
     assert.doesNotMatch(stderr, /\x1b/);
   }
+});
+
+test('the name that is bound first may be a number, which is no port', UNIX, async (t) => {
+  const crypto = require('node:crypto');
+  const { randomBytes } = crypto;
+  // Taken when the module is loaded. One random name in forty has digits only.
+  crypto.randomBytes = () => Buffer.from('27078425', 'hex');
+  const { ControlServer } = require('../../lib/cli/control/server.js');
+  crypto.randomBytes = randomBytes;
+  const before = process.cwd();
+  process.chdir(folder.path);
+  t.after(() => process.chdir(before));
+  const control = new ControlServer({});
+  t.after(() => control.close());
+  await control.listen('db.sock');
+  assert.ok(lstatSync('db.sock').isSocket());
+  const socket = net.connect({ path: './db.sock' });
+  await once(socket, 'connect');
+  socket.destroy();
 });

@@ -182,12 +182,14 @@ class ControlServer {
 
   /** @returns {Promise<void>} */
   #bind(name) {
+    // Node.js takes a name such as 4711 or .123 for a number, and refuses it as a path.
+    const place = path.isAbsolute(name) ? name : `.${path.sep}${name}`;
     return new Promise((resolve, reject) => {
       this.#server.once('error', reject);
       // The socket is made at once, so that it never has other permissions.
       const mask = process.umask(MASK);
       try {
-        this.#server.listen({ path: name }, () => {
+        this.#server.listen({ path: place }, () => {
           this.#server.off('error', reject);
           resolve();
         });
