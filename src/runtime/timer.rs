@@ -46,10 +46,18 @@ impl Timer {
         };
         let early =
             |sleep: &Pin<Box<Sleep>>| !sleep.is_elapsed() && sleep.deadline().into_std() <= due;
+        let boot = sys::since_boot();
         let sleep = match self.sleep.take().filter(early) {
-            Some(sleep) => sleep,
+            Some(sleep) => {
+                if self.pauses.look(boot) {
+                    self.sleep = Some(sleep);
+                    return true;
+                }
+                let left = sleep.deadline().into_std().saturating_duration_since(Instant::now());
+                self.pauses.expected = Some(boot + left);
+                sleep
+            }
             None => {
-                let boot = sys::since_boot();
                 if self.pauses.look(boot) {
                     return true;
                 }
@@ -60,6 +68,15 @@ impl Timer {
             }
         };
         self.sleep.insert(sleep).as_mut().poll(cx).is_ready()
+    }
+
+    /// Returns whether the task was paused since the last call, and notes that it runs: a pause that
+    /// begins before it sleeps again is noticed however long it was to sleep.
+    pub(crate) fn begin_turn(&mut self) -> bool {
+        let boot = sys::since_boot();
+        self.pauses.look(boot);
+        self.pauses.expected = Some(boot);
+        std::mem::take(&mut self.pauses.noticed)
     }
 
     /// Returns whether the task was paused since the last call. Must be called whenever the task
@@ -183,6 +200,16 @@ mod tests {
     use crate::runtime;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_pause_in_a_turn_is_noticed_however_long_the_task_was_to_sleep() {
+        let mut timer = Timer::default();
+        timer.pauses.expected = Some(sys::since_boot() + SECOND * 60);
+        assert!(!timer.begin_turn(), "woken early");
+        let began = timer.pauses.expected.expect("it runs");
+        timer.pauses.expected = Some(began - SECOND);
+        assert!(timer.begin_turn() && !timer.begin_turn(), "told once");
+    }
 
     #[test]
     fn a_task_that_runs_much_later_than_it_asked_to_was_paused() {

@@ -37,7 +37,7 @@ pub(crate) trait Turns {
 pub(crate) fn poll_turns(task: &mut impl Turns, cx: &mut Context<'_>) -> Poll<()> {
     for _ in 0..MAX_TURNS {
         let now = Instant::now();
-        if task.worker().timer.was_paused() {
+        if task.worker().timer.begin_turn() {
             task.resumed(now);
         }
         let busy = match task.turn(cx, now) {
