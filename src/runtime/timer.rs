@@ -47,31 +47,22 @@ impl Timer {
         let early =
             |sleep: &Pin<Box<Sleep>>| !sleep.is_elapsed() && sleep.deadline().into_std() <= due;
         let boot = sys::since_boot();
-        let sleep = match self.sleep.take().filter(early) {
-            Some(sleep) => {
-                if self.pauses.look(boot) {
-                    self.sleep = Some(sleep);
-                    return true;
-                }
-                let left = sleep.deadline().into_std().saturating_duration_since(Instant::now());
-                self.pauses.expected = Some(boot + left);
-                sleep
-            }
-            None => {
-                if self.pauses.look(boot) {
-                    return true;
-                }
-                let now = Instant::now();
-                let time = sleep_time(due.saturating_duration_since(now));
-                self.pauses.expected = Some(boot + time);
-                Box::pin(sleep_until((now + time).into()))
-            }
-        };
+        if self.pauses.look(boot) {
+            return true;
+        }
+        let now = Instant::now();
+        let sleep = self.sleep.take().filter(early).unwrap_or_else(|| {
+            let time = sleep_time(due.saturating_duration_since(now));
+            Box::pin(sleep_until((now + time).into()))
+        });
+        let time = sleep.deadline().into_std().saturating_duration_since(now);
+        self.pauses.expected = Some(boot + time);
         self.sleep.insert(sleep).as_mut().poll(cx).is_ready()
     }
 
     /// Returns whether the task was paused since the last call, and notes that it runs: a pause that
-    /// begins before it sleeps again is noticed however long it was to sleep.
+    /// begins before it sleeps again is noticed however long it was to sleep. Must be called whenever
+    /// the task runs.
     pub(crate) fn begin_turn(&mut self) -> bool {
         let boot = sys::since_boot();
         self.pauses.look(boot);
@@ -79,9 +70,9 @@ impl Timer {
         std::mem::take(&mut self.pauses.noticed)
     }
 
-    /// Returns whether the task was paused since the last call. Must be called whenever the task
-    /// runs.
-    pub(crate) fn was_paused(&mut self) -> bool {
+    /// Returns whether the task was paused since the last call. For a deadline, which is not looked at
+    /// whenever its task runs.
+    fn was_paused(&mut self) -> bool {
         self.pauses.look(sys::since_boot());
         std::mem::take(&mut self.pauses.noticed)
     }

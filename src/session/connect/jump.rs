@@ -142,7 +142,7 @@ impl Relay {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
             let now = Instant::now();
-            if self.timer.was_paused() {
+            if self.timer.begin_turn() {
                 self.session.client.resumed(now);
                 self.deadline = self.deadline.map(|_| now + DISCONNECT_TIMEOUT);
             }
