@@ -128,8 +128,11 @@ class Opening {
 class LocalUrls {
   /** By host and port. @type {Map<string, any>} */
   #forwards = new Map();
-  /** Those that callbacks and promises wait for: a callback waits for those before it only. @type {Map<string, Opening>[]} */
-  #openings = [new Map(), new Map()];
+  /** By host and port, and apart by form: a callback cannot wait for a promise. */
+  #openings = {
+    /** @type {Map<string, Opening>} */ callbacks: new Map(),
+    /** @type {Map<string, Opening>} */ promises: new Map(),
+  };
   #start;
   #after;
 
@@ -150,7 +153,7 @@ class LocalUrls {
    */
   open(settler, text) {
     const url = new LocalUrl(text);
-    const pending = settler === undefined ? new Map() : this.#openings[settler instanceof Deferred ? 1 : 0];
+    const pending = this.#pendingFor(settler);
     const openings = [];
     const own = [];
     for (const [key, target] of new Map(url.targets.map((target) => [keyOf(target), target]))) {
@@ -170,6 +173,12 @@ class LocalUrls {
     return Promise.all(openings.map(({ done }) => done))
       .then(result)
       .then(settler.resolve, settler.reject);
+  }
+
+  /** The openings that a call of this form may wait for: a blocking one waits for none. */
+  #pendingFor(settler) {
+    if (settler === undefined) return new Map();
+    return settler instanceof Deferred ? this.#openings.promises : this.#openings.callbacks;
   }
 
   #begin(pending, settler, key, { host, port }) {

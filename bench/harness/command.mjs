@@ -6,6 +6,10 @@ import { join } from 'node:path';
 import { ROOT } from '../../__test__/helpers/process.mjs';
 import { bundle } from '../../scripts/bundle.mjs';
 
+// Node.js 20 parses the certificates of this variable at every start, which takes longer than all the rest of it.
+const { NODE_EXTRA_CA_CERTS, ...NODE_ENVIRONMENT } = process.env;
+export { NODE_ENVIRONMENT };
+
 /**
  * Makes what a package has of it, in a new folder.
  * @returns its file, and the environment to run it with
@@ -20,7 +24,3 @@ export async function stageCommand(folder) {
     symlinkSync(join(ROOT, name), join(folder, name));
   return { file, env: { ...NODE_ENVIRONMENT, XDG_CACHE_HOME: cache } };
 }
-
-// Node.js 20 parses the certificates of this variable at every start, which takes longer than all the rest of it.
-const { NODE_EXTRA_CA_CERTS, ...NODE_ENVIRONMENT } = process.env;
-export { NODE_ENVIRONMENT };

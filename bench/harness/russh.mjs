@@ -1,5 +1,5 @@
-// An SSH server made of russh. sshd looks at every channel of a session whenever it wakes up, so that with many of them it
-// takes longer for everything; this one looks at those that something happens to.
+// An SSH server made of russh. sshd looks at every channel of a session whenever it wakes up, so it takes longer for
+// everything when there are many. This one looks only at channels that are ready.
 
 import { join } from 'node:path';
 
